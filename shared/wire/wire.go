@@ -1,0 +1,47 @@
+// Package wire holds every name that the suite puts into images, manifests,
+// attestations and registries. Nothing else spells these strings out, so that
+// what one plugin writes is what another one looks for.
+package wire
+
+// Image labels, written by docker stitch as the last LABEL of the final stage.
+const (
+	// LabelManifestID holds the manifest id, "sha256:<64 hex>".
+	LabelManifestID = "dev.dockerfactory.manifest.id"
+	// LabelManifestName holds the name that the manifest has in its file.
+	LabelManifestName = "dev.dockerfactory.manifest.name"
+)
+
+// Annotations on the manifest of a repacked image.
+const (
+	// AnnotationRepackSource is the digest of the manifest that was repacked.
+	AnnotationRepackSource = "dev.dockerfactory.repack.source"
+	// AnnotationRepackTree is the canonical tree digest of the root filesystem.
+	AnnotationRepackTree = "dev.dockerfactory.repack.tree"
+)
+
+// Annotations on evidence referrers. They serve as an index only: a verdict is
+// always derived from the signed payload, never from an annotation.
+const (
+	AnnotationEvidenceStatus   = "dev.dockerfactory.evidence.status"
+	AnnotationEvidencePlatform = "dev.dockerfactory.evidence.platform"
+	AnnotationEvidenceManifest = "dev.dockerfactory.evidence.manifest.id"
+)
+
+// In-toto predicate types.
+const (
+	// PredicateCompatibility is the type of a compatibility record.
+	PredicateCompatibility = "https://dockerfactory.dev/attestation/compatibility/v1"
+	// PredicateEquivalence states that two images have equal root filesystems.
+	PredicateEquivalence = "https://dockerfactory.dev/attestation/equivalence/v1"
+	// PredicateSPDX is the type that cosign's alias "spdxjson" stands for.
+	PredicateSPDX = "https://spdx.dev/Document"
+	// PredicateTestResult is the in-toto test-result predicate, version 0.1.
+	PredicateTestResult = "https://in-toto.io/attestation/test-result/v0.1"
+)
+
+// OCI artifact types.
+const (
+	ArtifactStickyDisk   = "application/vnd.dockerfactory.stickydisk.v1+json"
+	ArtifactFragment     = "application/vnd.dockerfactory.fragment.v1+json"
+	ArtifactEvidencePack = "application/vnd.dockerfactory.evidence.pack.v1"
+)
