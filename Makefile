@@ -1,0 +1,29 @@
+# Two commands matter: make demo and make test. Both need Go, git, make and root
+# (or sudo) on a Debian or Ubuntu machine, and fetch or build the rest.
+
+export GOTOOLCHAIN ?= local
+GO ?= go
+testbed := $(GO) run ./testbed/cmd/testbed
+
+.PHONY: demo test unit e2e lint install docs bench down
+
+demo: ## the main job, end to end, on examples/factory
+	@./examples/demo.sh
+
+test: ## everything: unit, commands, real engine
+	@./testbed/test.sh
+
+unit: ## only the tests that need no engine, registry or root
+	$(GO) test ./...
+
+lint:
+	@./testbed/lint.sh
+
+install: ## build the four plugins and install them for this user
+	./install.sh
+
+docs: ## regenerate docs/reference from the commands
+	$(GO) generate ./docs/...
+
+down: ## stop what the testbed has started
+	$(testbed) down
