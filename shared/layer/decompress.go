@@ -1,0 +1,67 @@
+package layer
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+)
+
+// maxWindow is the largest zstd window that is read: what engines' own decoders
+// accept, and what zstd --long=27 makes.
+const maxWindow = 128 << 20
+
+var (
+	gzipMagic = []byte{0x1f, 0x8b}
+	zstdMagic = []byte{0x28, 0xb5, 0x2f, 0xfd}
+	// skippableMagic is the common part of 0x184D2A50 to 0x184D2A5F, with which
+	// zstd:chunked and pzstd streams may begin.
+	skippableMagic = []byte{0x2a, 0x4d, 0x18}
+)
+
+// Decompress returns the tar stream in a layer blob. The compression is found by
+// the first bytes, as engines do, for media types are often wrong about it. The
+// caller still closes r.
+func Decompress(r io.Reader) (io.ReadCloser, error) {
+	b := bufio.NewReaderSize(r, 256<<10)
+	head, err := b.Peek(4)
+	if err != nil && err != io.EOF {
+		return nil, err
+	}
+	switch {
+	case bytes.HasPrefix(head, gzipMagic):
+		z, err := gzip.NewReader(b)
+		if err != nil {
+			return nil, fmt.Errorf("decompressing gzip: %w", err)
+		}
+		return drained{z, z, b}, nil
+	case bytes.HasPrefix(head, zstdMagic), len(head) == 4 && head[0]&0xf0 == 0x50 && bytes.Equal(head[1:], skippableMagic):
+		z, err := zstd.NewReader(b, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
+		if err != nil {
+			return nil, fmt.Errorf("decompressing zstd: %w", err)
+		}
+		return drained{z, z.IOReadCloser(), b}, nil
+	}
+	return io.NopCloser(b), nil
+}
+
+// drained reads the compressed stream to its end before it reports the end of
+// the data, so that a digest check below sees all bytes.
+type drained struct {
+	io.Reader
+	io.Closer
+	below *bufio.Reader
+}
+
+func (d drained) Read(p []byte) (int, error) {
+	n, err := d.Reader.Read(p)
+	if err == io.EOF {
+		if _, drainErr := io.Copy(io.Discard, d.below); drainErr != nil {
+			err = drainErr
+		}
+	}
+	return n, err
+}

@@ -1,0 +1,235 @@
+package layer
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+)
+
+// maxSymlinks is how many symlinks may stand on the way to one entry: more than
+// Linux's own 40, and enough to tell a loop.
+const maxSymlinks = 255
+
+// ErrSymlinks is what an entry below a symlink loop gives.
+var ErrSymlinks = errors.New("too many levels of symbolic links")
+
+// A LinkError tells of a hard link whose target is in neither its own layer,
+// before the link, nor in the layers below.
+type LinkError struct{ Path, Target string }
+
+func (e *LinkError) Error() string {
+	return fmt.Sprintf("hard link %q: target %q does not exist or is a directory", e.Path, e.Target)
+}
+
+// Merge applies the changesets on top of each other, the first at the bottom.
+// It takes the changesets over: each can be merged once.
+func Merge(layers []*Changeset) (*Tree, error) {
+	m := merger{root: &node{inode: impliedDirectory(0)}}
+	for i, c := range layers {
+		if err := m.apply(i, c); err != nil {
+			return nil, fmt.Errorf("applying layer %d: %w", i, err)
+		}
+	}
+	return flatten(m.root), nil
+}
+
+type node struct {
+	inode    *Inode
+	layer    int // that put the node here
+	children map[string]*node
+}
+
+func (n *node) set(name string, child *node) {
+	if n.children == nil {
+		n.children = map[string]*node{}
+	}
+	n.children[name] = child
+}
+
+type merger struct {
+	root  *node
+	layer int
+	// directories are the paths that the layer under way has a directory entry
+	// for: a lower layer's symlink there is about to be replaced, and must not
+	// be followed by an entry that comes first.
+	directories map[string]bool
+}
+
+func (m *merger) apply(layer int, c *Changeset) error {
+	m.layer, m.directories = layer, map[string]bool{}
+	for _, r := range c.records {
+		if r.kind == entryRecord && r.node.Type == Directory {
+			m.directories[r.path] = true
+		}
+	}
+	// Link targets are looked up before the whiteouts take effect: a layer may
+	// rename a file by linking it to a new name and hiding the old one.
+	below, err := m.targets(c.records)
+	if err != nil {
+		return err
+	}
+	if err := m.hide(c.records); err != nil {
+		return err
+	}
+	for _, r := range c.records {
+		if err := m.record(r, below); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *merger) targets(records []record) (map[string]*Inode, error) {
+	below := map[string]*Inode{}
+	for _, r := range records {
+		if r.kind != linkRecord {
+			continue
+		}
+		n, err := m.lookup(r.link)
+		if err != nil {
+			return nil, err
+		}
+		if n != nil && n.inode.Type != Directory {
+			below[r.link] = n.inode
+		}
+	}
+	return below, nil
+}
+
+// hide removes what the layer's whiteouts and opaque markers hide. It runs
+// before any entry is applied, so that they act on lower layers only, wherever
+// in the layer they stand; parents go first, so that their order does not matter.
+func (m *merger) hide(records []record) error {
+	var hidden []record
+	for _, r := range records {
+		if r.kind == whiteoutRecord || r.kind == opaqueRecord {
+			hidden = append(hidden, r)
+		}
+	}
+	slices.SortStableFunc(hidden, func(a, b record) int { return strings.Compare(a.path, b.path) })
+	for _, r := range hidden {
+		if r.kind == opaqueRecord {
+			dir, err := m.walk(r.path, false)
+			if err != nil {
+				return err
+			}
+			if dir != nil {
+				dir.children = nil
+			}
+			continue
+		}
+		dir, err := m.walk(path.Dir(r.path), false)
+		if err != nil {
+			return err
+		}
+		if dir != nil {
+			delete(dir.children, path.Base(r.path))
+		}
+	}
+	return nil
+}
+
+func (m *merger) record(r record, below map[string]*Inode) error {
+	if r.node != nil {
+		r.node.Source.Layer = m.layer
+	}
+	switch {
+	case r.kind == opaqueRecord:
+		_, err := m.walk(r.path, true)
+		return err
+	case r.kind == whiteoutRecord:
+		_, err := m.walk(path.Dir(r.path), true)
+		return err
+	case r.path == ".":
+		m.root.inode = r.node
+		return nil
+	}
+	inode := r.node
+	if r.kind == linkRecord {
+		target, err := m.lookup(r.link)
+		if err != nil {
+			return err
+		}
+		switch {
+		case target != nil && target.inode.Type != Directory:
+			inode = target.inode
+		case target == nil && below[r.link] != nil:
+			inode = below[r.link]
+		default:
+			return &LinkError{r.path, r.link}
+		}
+	}
+	dir, err := m.walk(path.Dir(r.path), true)
+	if err != nil {
+		return err
+	}
+	name := path.Base(r.path)
+	if old := dir.children[name]; old != nil && old.inode.Type == Directory && inode.Type == Directory {
+		old.inode, old.layer = inode, m.layer
+		return nil
+	}
+	dir.set(name, &node{inode: inode, layer: m.layer})
+	return nil
+}
+
+// lookup returns the node at a clean path, with symlinks on the way followed but
+// not the last, or nil.
+func (m *merger) lookup(name string) (*node, error) {
+	dir, err := m.walk(path.Dir(name), false)
+	if dir == nil {
+		return nil, err
+	}
+	return dir.children[path.Base(name)], nil
+}
+
+// walk returns the directory at a clean path, following symlinks inside of the
+// root. Without create it returns nil where there is none; with create, what is
+// missing is made as an implied directory, and what is neither directory nor
+// symlink gives way to one.
+func (m *merger) walk(name string, create bool) (*node, error) {
+	todo := parts(name)
+	nodes, names := []*node{m.root}, []string{}
+	for links := 0; len(todo) > 0; {
+		part := todo[0]
+		todo = todo[1:]
+		switch part {
+		case "", ".":
+			continue
+		case "..":
+			if len(names) > 0 {
+				nodes, names = nodes[:len(nodes)-1], names[:len(names)-1]
+			}
+			continue
+		}
+		dir := nodes[len(nodes)-1]
+		child := dir.children[part]
+		if child != nil && child.inode.Type == Symlink && m.follows(child, names, part) {
+			if links++; links > maxSymlinks {
+				return nil, fmt.Errorf("resolving %q: %w", name, ErrSymlinks)
+			}
+			if strings.HasPrefix(child.inode.Target, "/") {
+				nodes, names = nodes[:1], names[:0]
+			}
+			todo = slices.Concat(strings.Split(child.inode.Target, "/"), todo)
+			continue
+		}
+		if child == nil || child.inode.Type != Directory {
+			if !create {
+				return nil, nil
+			}
+			child = &node{inode: impliedDirectory(m.layer), layer: m.layer}
+			dir.set(part, child)
+		}
+		nodes, names = append(nodes, child), append(names, part)
+		if len(names) > maxPath {
+			return nil, fmt.Errorf("resolving %q: %w", name, ErrSymlinks)
+		}
+	}
+	return nodes[len(nodes)-1], nil
+}
+
+func (m *merger) follows(link *node, above []string, name string) bool {
+	return link.layer == m.layer || !m.directories[strings.Join(append(slices.Clip(above), name), "/")]
+}

@@ -1,0 +1,248 @@
+package layer
+
+import (
+	"archive/tar"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// Limits bound what one layer may make the reader hold or do. A zero field means
+// the default.
+type Limits struct {
+	Entries  int   // tar entries; default 4 million
+	Bytes    int64 // uncompressed bytes, holes of sparse files included; default 1 TiB
+	Metadata int64 // bytes of names, link targets and extended attributes; default 1 GiB
+}
+
+func (l Limits) withDefaults() Limits {
+	if l.Entries == 0 {
+		l.Entries = 4 << 20
+	}
+	if l.Bytes == 0 {
+		l.Bytes = 1 << 40
+	}
+	if l.Metadata == 0 {
+		l.Metadata = 1 << 30
+	}
+	return l
+}
+
+// ErrTooLarge is what a layer that exceeds its [Limits] gives.
+var ErrTooLarge = errors.New("layer exceeds the limit")
+
+// Options of [Scan]. The zero value only reads.
+type Options struct {
+	Limits Limits
+	// File, if not nil, is called for each regular file that is not empty, in
+	// the order of the stream, and returns where its content is copied to.
+	// Ordinal is the Position.Ordinal of the file's [Inode].
+	File func(ordinal int, size int64) (io.Writer, error)
+}
+
+// A Changeset is what one layer says, without the contents of its files.
+type Changeset struct {
+	records []record
+	// Files and Bytes count the layer's regular files and their contents,
+	// whether or not a later entry or layer hides them.
+	Files int
+	Bytes int64
+}
+
+type record struct {
+	kind recordKind
+	path string // for a whiteout the path it hides, for an opaque marker the directory
+	link string // clean target path of a hard link
+	node *Inode // of a plain entry
+}
+
+type recordKind uint8
+
+const (
+	entryRecord recordKind = iota
+	linkRecord
+	whiteoutRecord
+	opaqueRecord
+)
+
+// Scan reads the uncompressed tar stream of one layer to its end, and past the
+// archive's end to the end of r, so that a reader that verifies a digest at EOF
+// has its say.
+func Scan(ctx context.Context, r io.Reader, opts Options) (*Changeset, error) {
+	limits := opts.Limits.withDefaults()
+	in := &boundedReader{ctx: ctx, r: r, left: limits.Bytes}
+	s := scanner{tar: tar.NewReader(in), opts: opts, limits: limits, buf: make([]byte, 128<<10)}
+	for ordinal := 0; ; ordinal++ {
+		h, err := s.tar.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, fmt.Errorf("reading entry %d: %w", ordinal, err)
+		}
+		if ordinal >= limits.Entries {
+			return nil, fmt.Errorf("%w of %d entries", ErrTooLarge, limits.Entries)
+		}
+		if err := s.entry(ordinal, h); err != nil {
+			var bad *NameError
+			if errors.As(err, &bad) {
+				return nil, fmt.Errorf("reading entry %d: %w", ordinal, err)
+			}
+			return nil, fmt.Errorf("reading entry %d, %q: %w", ordinal, h.Name, err)
+		}
+	}
+	if _, err := io.CopyBuffer(io.Discard, onlyReader{in}, s.buf); err != nil {
+		return nil, fmt.Errorf("reading past the end of the archive: %w", err)
+	}
+	return &s.out, nil
+}
+
+type scanner struct {
+	tar      *tar.Reader
+	opts     Options
+	limits   Limits
+	buf      []byte
+	metadata int64
+	out      Changeset
+}
+
+func (s *scanner) entry(ordinal int, h *tar.Header) error {
+	if h.Typeflag == tar.TypeXGlobalHeader {
+		return nil // engines ignore it
+	}
+	name, err := cleanName(h.Name)
+	if err != nil {
+		return err
+	}
+	path, kind, err := classify(name)
+	if err != nil {
+		return err
+	}
+	s.metadata += int64(len(h.Name) + len(h.Linkname))
+	for k, v := range h.PAXRecords {
+		s.metadata += int64(len(k) + len(v))
+	}
+	if s.metadata > s.limits.Metadata {
+		return fmt.Errorf("%w of %d bytes of names and attributes", ErrTooLarge, s.limits.Metadata)
+	}
+	switch kind {
+	case ignoredName:
+		return nil
+	case whiteoutName:
+		s.add(record{kind: whiteoutRecord, path: path})
+		return nil
+	case opaqueName:
+		s.add(record{kind: opaqueRecord, path: path})
+		return nil
+	}
+	if h.Typeflag == tar.TypeLink {
+		return s.link(path, h)
+	}
+	node, err := newInode(h)
+	if err != nil {
+		return err
+	}
+	if path == "." && node.Type != Directory {
+		return errors.New("the root is not a directory")
+	}
+	node.Source.Ordinal = ordinal
+	if node.Type == Regular {
+		if err := s.content(ordinal, node); err != nil {
+			return err
+		}
+	}
+	s.add(record{kind: entryRecord, path: path, node: node})
+	return nil
+}
+
+func (s *scanner) link(path string, h *tar.Header) error {
+	target, err := cleanName(h.Linkname)
+	if err != nil {
+		return fmt.Errorf("hard link target: %w", err)
+	}
+	if path == "." || target == "." || path == target {
+		return fmt.Errorf("hard link to %q cannot be made", h.Linkname)
+	}
+	s.add(record{kind: linkRecord, path: path, link: target})
+	return nil
+}
+
+func (s *scanner) content(ordinal int, node *Inode) error {
+	if node.Size > s.limits.Bytes-s.out.Bytes {
+		return fmt.Errorf("%w of %d bytes", ErrTooLarge, s.limits.Bytes)
+	}
+	s.out.Files++
+	s.out.Bytes += node.Size
+	if node.Size == 0 {
+		node.Sum = emptySum
+		return nil
+	}
+	hash := sha256.New()
+	var w io.Writer = hash
+	if s.opts.File != nil {
+		f, err := s.opts.File(ordinal, node.Size)
+		if err != nil {
+			return err
+		}
+		w = io.MultiWriter(hash, f)
+	}
+	n, err := io.CopyBuffer(w, onlyReader{s.tar}, s.buf)
+	if err != nil {
+		return err
+	}
+	if n != node.Size {
+		return io.ErrUnexpectedEOF
+	}
+	hash.Sum(node.Sum[:0])
+	return nil
+}
+
+func (s *scanner) add(r record) { s.out.records = append(s.out.records, r) }
+
+// onlyReader hides a WriterTo, which would go around the buffer and, in the tar
+// reader of a sparse file, around the holes.
+type onlyReader struct{ io.Reader }
+
+// boundedReader ends with an error when the context does or when more bytes come
+// than allowed.
+type boundedReader struct {
+	ctx  context.Context
+	r    io.Reader
+	left int64
+}
+
+func (b *boundedReader) Read(p []byte) (int, error) {
+	if err := context.Cause(b.ctx); err != nil {
+		return 0, err
+	}
+	n, err := b.r.Read(p)
+	if b.left -= int64(n); b.left < 0 {
+		return 0, fmt.Errorf("%w of uncompressed bytes", ErrTooLarge)
+	}
+	return n, err
+}
+
+// ScanAll scans the layers of a stack, bottom first, at most jobs at a time (0:
+// one). Open returns the uncompressed stream of the given layer and is told, by
+// the options it returns, where the contents go.
+func ScanAll(ctx context.Context, layers, jobs int, open func(ctx context.Context, layer int) (io.ReadCloser, Options, error)) ([]*Changeset, error) {
+	out := make([]*Changeset, layers)
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(max(jobs, 1))
+	for i := range layers {
+		g.Go(func() error {
+			r, opts, err := open(ctx, i)
+			if err != nil {
+				return err
+			}
+			defer r.Close()
+			out[i], err = Scan(ctx, r, opts)
+			return err
+		})
+	}
+	return out, g.Wait()
+}
