@@ -1,0 +1,191 @@
+package cmd
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/docker/cli/cli/command"
+	"github.com/docker/go-units"
+	"github.com/spf13/cobra"
+
+	"github.com/dockerfactory/dockerfactory/plugins/docker-repack/internal/repack"
+	"github.com/dockerfactory/dockerfactory/shared/cliplugin"
+	"github.com/dockerfactory/dockerfactory/shared/image"
+	"github.com/dockerfactory/dockerfactory/shared/progress/display"
+	"github.com/dockerfactory/dockerfactory/shared/render"
+)
+
+type repackOptions struct {
+	workFlags
+	targetSize  string
+	compression string
+	level       string
+	tempDir     string
+	verify      bool
+	progress    string
+	output      render.Flags
+}
+
+func newRepackCmd(dockerCLI command.Cli) *cobra.Command {
+	var opts repackOptions
+	cmd := &cobra.Command{
+		Use:   "repack [OPTIONS] SOURCE [DEST]",
+		Short: "Re-lay an image into layers that pull fastest",
+		Long: `Re-lay an image into few, deduplicated, evenly sized, well compressed layers,
+without changing one byte, mode, owner, time, attribute or link of its root
+filesystem.
+
+SOURCE and DEST are image names, optionally written docker://NAME, or OCI image
+layouts, oci://DIR[:TAG]. Without DEST the result goes to the source's repository
+under its tag with "-repacked" after it. Of an index all images are repacked, or
+those that --platform chooses; attestations follow their images. Nothing appears
+under the name of DEST before all of it is there and has been compared.
+
+An image that is called like a subcommand is written docker://verify.` +
+			cliplugin.ExitStatusHelp(""),
+		Example: `  docker repack ghcr.io/org/app:1.2 ghcr.io/org/app:1.2-fast --target-size 50MB
+  docker repack ghcr.io/org/app:1.2
+  docker repack docker://python:3.13 oci:///tmp/oci --target-size=50MB --platform linux/amd64`,
+		Args: cobra.RangeArgs(1, 2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runRepack(cmd, dockerCLI, opts, args)
+		},
+		ValidArgsFunction: cobra.NoFileCompletions,
+	}
+	f := cmd.Flags()
+	f.StringVarP(&opts.targetSize, "target-size", "t", "50MB", "Compressed size that each layer should have")
+	f.StringVar(&opts.compression, "compression", repack.Compressions[0], `Compression of the layers ("zstd"; "gzip" for engines before Docker 23)`)
+	f.StringVar(&opts.level, "compression-level", repack.Levels[0], `Effort of the compression ("fast", "balanced", "max")`)
+	f.StringVar(&opts.tempDir, "tmpdir", "", "Directory for temporary files, which take about the image's compressed size (default the system's)")
+	f.BoolVar(&opts.verify, "verify", true, "Read the result back and compare it with the source (default true for a registry, false for a layout)")
+	opts.addTo(cmd)
+	display.AddFlag(cmd, &opts.progress)
+	opts.output.AddTo(cmd, "Print only the digest of the result")
+	for name, values := range map[string][]string{
+		"target-size": {"20MB", "50MB", "100MB", "200MB"}, "compression": repack.Compressions, "compression-level": repack.Levels,
+	} {
+		_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp|cobra.ShellCompDirectiveKeepOrder))
+	}
+	_ = cmd.MarkFlagDirname("tmpdir")
+	return cmd
+}
+
+// A report is what the command prints.
+type report struct {
+	Source      string `json:"source"`
+	Destination string `json:"destination"`
+	*repack.Result
+	Seconds float64 `json:"seconds"`
+}
+
+func runRepack(cmd *cobra.Command, dockerCLI command.Cli, opts repackOptions, args []string) error {
+	ctx, start := cmd.Context(), time.Now()
+	o, source, dest, err := opts.parse(args)
+	if err != nil {
+		return err
+	}
+	if !cmd.Flags().Changed("verify") {
+		o.Verify = dest.Kind == image.Registry
+	}
+	d, err := display.New(os.Stderr, opts.progress, "repacking")
+	if err != nil {
+		return cliplugin.Usage(err)
+	}
+	defer d.Close()
+	o.Progress = d
+	result, err := repackImage(ctx, source, dest, o, imageOptions(dockerCLI, opts.jobs))
+	d.Close()
+	if err != nil {
+		return err
+	}
+	for _, w := range result.Warnings {
+		fmt.Fprintf(dockerCLI.Err(), "WARNING: %s\n", w)
+	}
+	r := report{source.String(), dest.String(), result, time.Since(start).Round(time.Millisecond).Seconds()}
+	return opts.output.Print(dockerCLI.Out(), r.Digest, r, r.table)
+}
+
+func repackImage(ctx context.Context, source, dest image.Reference, o repack.Options, access image.Options) (*repack.Result, error) {
+	subject, err := image.Resolve(ctx, source, access)
+	if err != nil {
+		return nil, err
+	}
+	dst, err := repack.OpenDestination(ctx, dest, access)
+	if err != nil {
+		return nil, err
+	}
+	result, err := repack.Run(ctx, subject, dst, o)
+	if err != nil {
+		return nil, fmt.Errorf("repacking %s: %w", source, err)
+	}
+	return result, nil
+}
+
+// parse checks everything that can be checked before any work is done.
+func (opts *repackOptions) parse(args []string) (o repack.Options, source, dest image.Reference, err error) {
+	o = repack.Options{Compression: opts.compression, Level: opts.level, Jobs: opts.jobs, TempDir: opts.tempDir, Verify: opts.verify}
+	fail := func(err error) (repack.Options, image.Reference, image.Reference, error) {
+		return o, source, dest, cliplugin.Usage(err)
+	}
+	if o.TargetSize, err = repack.ParseTargetSize(opts.targetSize); err != nil {
+		return fail(err)
+	}
+	if err := o.Validate(); err != nil {
+		return fail(err)
+	}
+	if err := opts.output.Validate(); err != nil {
+		return fail(err)
+	}
+	if o.Platforms, err = opts.workFlags.parse(); err != nil {
+		return fail(err)
+	}
+	if source, err = image.Parse(args[0]); err != nil {
+		return fail(err)
+	}
+	if len(args) == 2 {
+		dest, err = image.Parse(args[1])
+	} else {
+		dest, err = repack.DefaultDestination(source)
+	}
+	if err != nil {
+		return fail(err)
+	}
+	return o, source, dest, nil
+}
+
+func (r report) table(w io.Writer) error {
+	fmt.Fprintf(w, "source\t%s\t%s\n", r.Source, r.SourceDigest)
+	fmt.Fprintf(w, "destination\t%s\t%s\n", r.Destination, r.Digest)
+	for _, i := range r.Images {
+		fmt.Fprintf(w, "\nplatform\t%s\n", i.Platform)
+		if len(r.Images) > 1 || i.Digest != r.Digest {
+			fmt.Fprintf(w, "digest\t%s\n", i.Digest)
+		}
+		fmt.Fprintf(w, "layers\t%d -> %d\n", i.LayersBefore, i.LayersAfter)
+		fmt.Fprintf(w, "compressed\t%s -> %s%s\n", bytes(i.BytesBefore), bytes(i.BytesAfter), percent(i.BytesBefore, i.BytesAfter))
+		fmt.Fprintf(w, "largest layer\t%s\n", bytes(i.LargestLayer))
+		fmt.Fprintf(w, "sent\t%s\n", bytes(i.BytesSent))
+		fmt.Fprintf(w, "files\t%s in %d entries\n", bytes(i.FileBytes), i.Entries)
+		fmt.Fprintf(w, "dead\t%s\n", bytes(i.DeadBytes))
+		fmt.Fprintf(w, "duplicate\t%s\n", bytes(i.DuplicateBytes))
+		verified := "not verified"
+		if i.Verified {
+			verified = "verified"
+		}
+		fmt.Fprintf(w, "tree\t%s\t%s\n", i.Tree, verified)
+	}
+	_, err := fmt.Fprintf(w, "\ntime\t%.1fs\n", r.Seconds)
+	return err
+}
+
+func bytes(n int64) string { return units.HumanSizeWithPrecision(float64(n), 3) }
+
+func percent(before, after int64) string {
+	if before == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (%+.1f%%)", 100*(float64(after)/float64(before)-1))
+}

@@ -1,0 +1,119 @@
+package repack
+
+import (
+	"context"
+	"io"
+
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	samples    = 4
+	sampleSize = 4 << 20
+)
+
+// calibrate compresses a few stretches of the units as the layers will be, and
+// returns the ratio of what came out to what the spool's frames had promised. It
+// takes the same samples whatever the number of workers.
+func calibrate(ctx context.Context, s *scanned, all []*unit, c codec, jobs int) (float64, error) {
+	var raw int64
+	for _, u := range all {
+		raw += u.raw
+	}
+	if raw == 0 {
+		return 1, nil
+	}
+	stretches := pick(all, raw)
+	got, want := make([]int64, len(stretches)), make([]float64, len(stretches))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(max(jobs, 1))
+	for i, stretch := range stretches {
+		g.Go(func() error {
+			var err error
+			got[i], want[i], err = sample(ctx, s, stretch, c)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return 0, err
+	}
+	var sum, promised float64
+	for i := range stretches {
+		sum, promised = sum+float64(got[i]), promised+want[i]
+	}
+	if promised == 0 || sum == 0 {
+		return 1, nil
+	}
+	return sum / promised, nil
+}
+
+// pick returns evenly spaced runs of units with about sampleSize raw bytes each;
+// all units if they are few enough.
+func pick(all []*unit, raw int64) [][]*unit {
+	if raw <= samples*sampleSize {
+		return [][]*unit{all}
+	}
+	var out [][]*unit
+	var at int64
+	for i := 0; i < len(all) && len(out) < samples; {
+		if at < int64(len(out))*raw/samples {
+			at += all[i].raw
+			i++
+			continue
+		}
+		start, from := i, at
+		for i < len(all) && at-from < sampleSize {
+			at += all[i].raw
+			i++
+		}
+		out = append(out, all[start:i])
+	}
+	return out
+}
+
+func sample(ctx context.Context, s *scanned, stretch []*unit, c codec) (int64, float64, error) {
+	reader, err := newSpoolReader()
+	if err != nil {
+		return 0, 0, err
+	}
+	defer reader.close()
+	var out counter
+	z, err := c.open(&out)
+	if err != nil {
+		return 0, 0, err
+	}
+	var want float64
+	left := int64(2 * sampleSize) // of a huge file, its beginning will do
+	if len(stretch) > 1 {
+		left = samples * sampleSize
+	}
+	for _, u := range stretch {
+		from, ok := u.content()
+		if !ok || left <= 0 {
+			continue
+		}
+		if err := context.Cause(ctx); err != nil {
+			return 0, 0, err
+		}
+		part := min(u.raw, left)
+		left -= part
+		contents := s.contents[from.Layer]
+		off := contents.offset(from.Ordinal)
+		if err := reader.copy(z, contents.segment, off, part); err != nil {
+			return 0, 0, err
+		}
+		want += contents.segment.estimate(off, part)
+	}
+	err = z.Close()
+	return int64(out), want, err
+}
+
+// A counter counts the bytes written to it.
+type counter int64
+
+func (c *counter) Write(p []byte) (int, error) {
+	*c += counter(len(p))
+	return len(p), nil
+}
+
+var _ io.Writer = (*counter)(nil)

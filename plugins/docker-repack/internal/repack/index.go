@@ -1,0 +1,208 @@
+package repack
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/dockerfactory/dockerfactory/shared/fault"
+	"github.com/dockerfactory/dockerfactory/shared/image"
+	"github.com/dockerfactory/dockerfactory/shared/wire"
+)
+
+// referenceDigest is the annotation by which BuildKit ties an attestation manifest
+// to the image that stands beside it in the index.
+const referenceDigest = "vnd.docker.reference.digest"
+
+// index repacks the chosen images of an index, stores a new index without a name,
+// and returns it. What is neither a chosen image nor an attestation of one is
+// carried over if no platform was chosen.
+func (r *run) index(ctx context.Context, d v1.Descriptor) (document, error) {
+	raw, err := readManifest(ctx, r.source, d)
+	if err != nil {
+		return document{}, err
+	}
+	var manifest v1.IndexManifest
+	if err := json.Unmarshal(raw, &manifest); err != nil {
+		return document{}, fmt.Errorf("parsing index %s: %w", d.Digest, err)
+	}
+	moved, err := r.indexImages(ctx, manifest)
+	if err != nil {
+		return document{}, err
+	}
+	children := []v1.Descriptor{}
+	for _, child := range manifest.Manifests {
+		switch to, repacked := moved[child.Digest]; {
+		case repacked:
+			to.Platform, to.Annotations = child.Platform, child.Annotations
+			child = to
+		case image.IsAttestation(child):
+			if child, err = r.attestation(ctx, child, moved); err != nil {
+				return document{}, err
+			}
+			if child.Digest == (v1.Hash{}) {
+				continue
+			}
+		default:
+			continue
+		}
+		children = append(children, child)
+	}
+	m := object{}
+	if err := json.Unmarshal(raw, &m); err != nil {
+		return document{}, fmt.Errorf("parsing index %s: %w", d.Digest, err)
+	}
+	annotations := maps.Clone(manifest.Annotations)
+	if annotations == nil {
+		annotations = map[string]string{}
+	}
+	annotations[wire.AnnotationRepackSource] = d.Digest.String()
+	for key, value := range map[string]any{
+		"schemaVersion": 2, "mediaType": types.OCIImageIndex, "manifests": children, "annotations": annotations,
+	} {
+		if err := m.set(key, value); err != nil {
+			return document{}, err
+		}
+	}
+	out, err := encode(m)
+	if err != nil {
+		return document{}, err
+	}
+	doc, err := newDocument(types.OCIImageIndex, out)
+	if err != nil {
+		return document{}, err
+	}
+	return doc, r.dst.PutManifest(ctx, doc.descriptor, doc.raw)
+}
+
+// indexImages repacks the chosen images and returns where each of them went.
+func (r *run) indexImages(ctx context.Context, manifest v1.IndexManifest) (map[v1.Hash]v1.Descriptor, error) {
+	var chosen []*original
+	var platforms []v1.Platform
+	names := map[*original]string{}
+	for _, child := range manifest.Manifests {
+		if image.IsAttestation(child) {
+			continue
+		}
+		if !child.MediaType.IsImage() {
+			r.warn("%s, a %s in the index, is no image and was left out", child.Digest, child.MediaType)
+			continue
+		}
+		if child.Platform != nil && !r.wants(*child.Platform) {
+			platforms = append(platforms, *child.Platform)
+			continue
+		}
+		o, err := r.open(ctx, child)
+		if err != nil {
+			return nil, err
+		}
+		p := o.platform()
+		if child.Platform != nil {
+			p = *child.Platform
+		}
+		platforms = append(platforms, p)
+		if r.wants(p) {
+			chosen, names[o] = append(chosen, o), p.String()
+		}
+	}
+	if len(chosen) == 0 {
+		return nil, noPlatform(platforms)
+	}
+	moved := map[v1.Hash]v1.Descriptor{}
+	for _, o := range chosen {
+		if _, done := moved[o.descriptor.Digest]; done {
+			continue
+		}
+		doc, err := r.image(ctx, o, names[o])
+		if err != nil {
+			return nil, err
+		}
+		moved[o.descriptor.Digest] = doc.descriptor
+	}
+	return moved, nil
+}
+
+// attestation copies an attestation manifest to the destination and returns its
+// descriptor, pointing to the repacked image; an empty one if the image it is
+// about was not repacked.
+//
+// The statements inside are about the source's digest and stay as they are:
+// they tell how the image was built. The image's own annotation leads from the
+// new digest to that one.
+func (r *run) attestation(ctx context.Context, d v1.Descriptor, moved map[v1.Hash]v1.Descriptor) (v1.Descriptor, error) {
+	about, err := v1.NewHash(d.Annotations[referenceDigest])
+	if err != nil {
+		r.warn("attestation %s names no image and was left out", d.Digest)
+		return v1.Descriptor{}, nil
+	}
+	to, ok := moved[about]
+	if !ok {
+		return v1.Descriptor{}, nil
+	}
+	raw, err := readManifest(ctx, r.source, d)
+	if err != nil {
+		return v1.Descriptor{}, err
+	}
+	var manifest struct {
+		v1.Manifest
+		Subject *v1.Descriptor `json:"subject"`
+	}
+	if err := json.Unmarshal(raw, &manifest); err != nil {
+		return v1.Descriptor{}, fmt.Errorf("parsing attestation manifest %s: %w", d.Digest, err)
+	}
+	store := newImageStore(r.source, d)
+	for _, part := range append([]v1.Descriptor{manifest.Config}, manifest.Layers...) {
+		if _, err := r.dst.PutBlob(ctx, part, func() (io.ReadCloser, error) {
+			b, err := store.Blob(ctx, part)
+			if err != nil {
+				return nil, err
+			}
+			return verify(b, part, nil)
+		}); err != nil {
+			return v1.Descriptor{}, fmt.Errorf("copying attestation %s: %w", d.Digest, err)
+		}
+	}
+	doc := document{v1.Descriptor{MediaType: d.MediaType, Digest: d.Digest, Size: d.Size}, raw}
+	if manifest.Subject != nil && manifest.Subject.Digest == about {
+		// Attestations in artifact form name their image a second time.
+		if doc, err = withSubject(raw, d.MediaType, to); err != nil {
+			return v1.Descriptor{}, err
+		}
+	}
+	if err := r.dst.PutManifest(ctx, doc.descriptor, doc.raw); err != nil {
+		return v1.Descriptor{}, err
+	}
+	d.Digest, d.Size = doc.descriptor.Digest, doc.descriptor.Size
+	d.Annotations = maps.Clone(d.Annotations)
+	d.Annotations[referenceDigest] = to.Digest.String()
+	return d, nil
+}
+
+func withSubject(raw []byte, mediaType types.MediaType, subject v1.Descriptor) (document, error) {
+	m := object{}
+	if err := json.Unmarshal(raw, &m); err != nil {
+		return document{}, err
+	}
+	if err := m.set("subject", v1.Descriptor{MediaType: subject.MediaType, Digest: subject.Digest, Size: subject.Size}); err != nil {
+		return document{}, err
+	}
+	out, err := encode(m)
+	if err != nil {
+		return document{}, err
+	}
+	return newDocument(mediaType, out)
+}
+
+func noPlatform(have []v1.Platform) error {
+	names := make([]string, len(have))
+	for i, p := range have {
+		names[i] = p.String()
+	}
+	return fault.Hint(fmt.Errorf("the source has no image for the chosen platform"), "it has: %s", strings.Join(names, ", "))
+}

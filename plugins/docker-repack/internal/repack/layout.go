@@ -1,0 +1,204 @@
+package repack
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/dockerfactory/dockerfactory/shared/fault"
+	"github.com/dockerfactory/dockerfactory/shared/image"
+)
+
+// layoutDestination writes an OCI image layout. Its index.json is written last,
+// in one step.
+type layoutDestination struct {
+	dir string
+	tag string
+
+	mu    sync.Mutex
+	made  []string // directories that were created, outermost first
+	added []string // files that were created
+}
+
+var _ Destination = (*layoutDestination)(nil)
+
+func newLayoutDestination(ref image.Reference) (*layoutDestination, error) {
+	l := &layoutDestination{dir: ref.Dir, tag: ref.Tag}
+	switch entries, err := os.ReadDir(ref.Dir); {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return nil, fmt.Errorf("opening destination %s: %w", ref, err)
+	case len(entries) > 0:
+		if _, err := l.index(); err != nil {
+			return nil, fault.Hint(fmt.Errorf("destination %s is neither empty nor an OCI layout: %w", ref, err), "choose another directory")
+		}
+	}
+	return l, nil
+}
+
+func (l *layoutDestination) path(d v1.Descriptor) string {
+	return filepath.Join(l.dir, "blobs", d.Digest.Algorithm, d.Digest.Hex)
+}
+
+func (l *layoutDestination) Manifest(_ context.Context, d v1.Descriptor) ([]byte, error) {
+	return os.ReadFile(l.path(d))
+}
+
+func (l *layoutDestination) Blob(_ context.Context, d v1.Descriptor) (io.ReadCloser, error) {
+	return os.Open(l.path(d))
+}
+
+func (l *layoutDestination) PutBlob(ctx context.Context, d v1.Descriptor, open func() (io.ReadCloser, error)) (bool, error) {
+	if info, err := os.Stat(l.path(d)); err == nil && info.Size() == d.Size {
+		return false, nil
+	}
+	r, err := open()
+	if err != nil {
+		return false, err
+	}
+	if r, err = verify(r, d, nil); err != nil {
+		return false, err
+	}
+	defer r.Close()
+	l.mu.Lock()
+	err = l.mkdir(filepath.Dir(l.path(d)))
+	l.mu.Unlock()
+	if err != nil {
+		return false, fmt.Errorf("writing to %s: %w", l.dir, err)
+	}
+	if err := writeAtomically(l.path(d), cancelReader{ctx, r}); err != nil {
+		return false, fmt.Errorf("writing blob %s: %w", d.Digest, err)
+	}
+	l.add(l.path(d))
+	return true, nil
+}
+
+func (l *layoutDestination) add(file string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.added = append(l.added, file)
+}
+
+// mkdir makes dir and what is missing above it, and remembers what it made.
+func (l *layoutDestination) mkdir(dir string) error {
+	if info, err := os.Stat(dir); err == nil && info.IsDir() {
+		return nil
+	}
+	if parent := filepath.Dir(dir); parent != dir {
+		if err := l.mkdir(parent); err != nil {
+			return err
+		}
+	}
+	err := os.Mkdir(dir, 0o755)
+	if err == nil {
+		l.made = append(l.made, dir)
+	} else if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	return err
+}
+
+func (l *layoutDestination) PutManifest(ctx context.Context, d v1.Descriptor, raw []byte) error {
+	_, err := l.PutBlob(ctx, d, func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(raw)), nil })
+	return err
+}
+
+// Publish lists the manifest in index.json in place of the one that had its name;
+// without a name, in place of the one that has none.
+func (l *layoutDestination) Publish(ctx context.Context, d v1.Descriptor, _ []byte) error {
+	index, err := l.index()
+	if errors.Is(err, fs.ErrNotExist) {
+		index = v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex}
+	} else if err != nil {
+		return err
+	}
+	if l.tag != "" {
+		d.Annotations = map[string]string{ocispec.AnnotationRefName: l.tag}
+	}
+	index.Manifests = slices.DeleteFunc(index.Manifests, func(old v1.Descriptor) bool {
+		return old.Annotations[ocispec.AnnotationRefName] == l.tag
+	})
+	index.Manifests = append(index.Manifests, d)
+	raw, err := encode(index)
+	if err != nil {
+		return err
+	}
+	version := filepath.Join(l.dir, ocispec.ImageLayoutFile)
+	if _, err := os.Stat(version); errors.Is(err, fs.ErrNotExist) {
+		if err := writeAtomically(version, strings.NewReader(`{"imageLayoutVersion":"`+ocispec.ImageLayoutVersion+`"}`)); err != nil {
+			return err
+		}
+		l.add(version)
+	}
+	return writeAtomically(filepath.Join(l.dir, ocispec.ImageIndexFile), cancelReader{ctx, bytes.NewReader(raw)})
+}
+
+// Abort removes the files and directories that this run has made.
+func (l *layoutDestination) Abort() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, f := range l.added {
+		os.Remove(f)
+	}
+	for _, dir := range slices.Backward(l.made) {
+		os.Remove(dir) // fails, as it should, if something else is in it by now
+	}
+}
+
+func (l *layoutDestination) index() (v1.IndexManifest, error) {
+	var index v1.IndexManifest
+	raw, err := os.ReadFile(filepath.Join(l.dir, ocispec.ImageIndexFile))
+	if err == nil {
+		err = json.Unmarshal(raw, &index)
+	}
+	return index, err
+}
+
+// writeAtomically writes a file under another name and renames it, so that it is
+// never seen in part.
+func writeAtomically(name string, r io.Reader) error {
+	f, err := os.CreateTemp(filepath.Dir(name), ".docker-repack-*")
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, r)
+	if err == nil {
+		err = f.Chmod(0o644)
+	}
+	if closed := f.Close(); err == nil {
+		err = closed
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), name)
+	}
+	if err != nil {
+		os.Remove(f.Name())
+	}
+	return err
+}
+
+// A cancelReader stops when the context ends.
+type cancelReader struct {
+	ctx context.Context
+	io.Reader
+}
+
+func (c cancelReader) Read(p []byte) (int, error) {
+	if err := context.Cause(c.ctx); err != nil {
+		return 0, err
+	}
+	return c.Reader.Read(p)
+}

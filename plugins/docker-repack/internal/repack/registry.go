@@ -1,0 +1,113 @@
+package repack
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/partial"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/dockerfactory/dockerfactory/shared/image"
+)
+
+// registryDestination writes to a repository. Blobs and manifests without a tag
+// that an aborted run leaves are the registry's to collect, and save the next run
+// from sending them again.
+type registryDestination struct {
+	ref    image.Reference
+	repo   name.Repository
+	pusher *remote.Pusher
+	puller *remote.Puller
+}
+
+var _ Destination = (*registryDestination)(nil)
+
+func newRegistryDestination(ctx context.Context, ref image.Reference, o image.Options) (*registryDestination, error) {
+	pusher, err := remote.NewPusher(o.Remote(ctx)...)
+	if err != nil {
+		return nil, err
+	}
+	puller, err := remote.NewPuller(o.Remote(ctx)...)
+	if err != nil {
+		return nil, err
+	}
+	return &registryDestination{ref, ref.Name.Context(), pusher, puller}, nil
+}
+
+func (r *registryDestination) explain(err error) error { return image.Explain(err, r.ref) }
+
+func (r *registryDestination) Manifest(ctx context.Context, d v1.Descriptor) ([]byte, error) {
+	got, err := r.puller.Get(ctx, r.repo.Digest(d.Digest.String()))
+	if err != nil {
+		return nil, r.explain(err)
+	}
+	return got.Manifest, nil
+}
+
+func (r *registryDestination) Blob(ctx context.Context, d v1.Descriptor) (io.ReadCloser, error) {
+	l, err := r.puller.Layer(ctx, r.repo.Digest(d.Digest.String()))
+	if err != nil {
+		return nil, err
+	}
+	b, err := l.Compressed()
+	return b, r.explain(err)
+}
+
+func (r *registryDestination) PutBlob(ctx context.Context, d v1.Descriptor, open func() (io.ReadCloser, error)) (bool, error) {
+	there, err := r.puller.Layer(ctx, r.repo.Digest(d.Digest.String()))
+	if err != nil {
+		return false, err
+	}
+	// A failing look-up is not an answer; the upload's own error says more.
+	if ok, err := partial.Exists(there); err == nil && ok {
+		return false, nil
+	}
+	l, err := partial.CompressedToLayer(&blobLayer{d, open})
+	if err != nil {
+		return false, err
+	}
+	if err := r.pusher.Upload(ctx, r.repo, l); err != nil {
+		return false, fmt.Errorf("uploading %s to %s: %w", d.Digest, r.repo, r.explain(err))
+	}
+	return true, nil
+}
+
+func (r *registryDestination) PutManifest(ctx context.Context, d v1.Descriptor, raw []byte) error {
+	if err := r.pusher.Put(ctx, r.repo.Digest(d.Digest.String()), rawManifest{d.MediaType, raw}); err != nil {
+		return fmt.Errorf("uploading manifest %s to %s: %w", d.Digest, r.repo, r.explain(err))
+	}
+	return nil
+}
+
+func (r *registryDestination) Publish(ctx context.Context, d v1.Descriptor, raw []byte) error {
+	if err := r.pusher.Put(ctx, r.ref.Name, rawManifest{d.MediaType, raw}); err != nil {
+		return fmt.Errorf("tagging %s: %w", r.ref.Name, r.explain(err))
+	}
+	return nil
+}
+
+func (r *registryDestination) Abort() {}
+
+// rawManifest is a remote.Taggable of ready bytes.
+type rawManifest struct {
+	mediaType types.MediaType
+	raw       []byte
+}
+
+func (m rawManifest) RawManifest() ([]byte, error)        { return m.raw, nil }
+func (m rawManifest) MediaType() (types.MediaType, error) { return m.mediaType, nil }
+
+// blobLayer is the part of a layer that uploading needs.
+type blobLayer struct {
+	d    v1.Descriptor
+	open func() (io.ReadCloser, error)
+}
+
+func (l *blobLayer) Digest() (v1.Hash, error)            { return l.d.Digest, nil }
+func (l *blobLayer) Size() (int64, error)                { return l.d.Size, nil }
+func (l *blobLayer) MediaType() (types.MediaType, error) { return l.d.MediaType, nil }
+func (l *blobLayer) Compressed() (io.ReadCloser, error)  { return l.open() }

@@ -1,0 +1,150 @@
+package repack
+
+import (
+	"context"
+	"fmt"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/dockerfactory/dockerfactory/shared/image"
+	"github.com/dockerfactory/dockerfactory/shared/progress"
+)
+
+// DefaultTargetSize is the target size of layers, in compressed bytes, that
+// [Options] mean by 0.
+const DefaultTargetSize = 50_000_000
+
+// Options of [Run].
+type Options struct {
+	TargetSize  int64  // of a compressed layer, in bytes
+	Compression string // one of Compressions
+	Level       string // one of Levels
+	// Platforms selects images of an index; none means all. A single image has
+	// to be for one of them.
+	Platforms []v1.Platform
+	Jobs      int    // workers; 0 means one
+	TempDir   string // for the spool and finished layers; "" means the system's
+	// Verify reads the result back from the destination and compares it, before
+	// the result gets its name.
+	Verify   bool
+	Progress progress.Reporter // nil means nobody listens
+}
+
+func (o Options) withDefaults() Options {
+	if o.TargetSize == 0 {
+		o.TargetSize = DefaultTargetSize
+	}
+	if o.Progress == nil {
+		o.Progress = progress.Discard
+	}
+	o.Jobs = max(o.Jobs, 1)
+	return o
+}
+
+// Validate checks the options before any work is done.
+func (o Options) Validate() error {
+	_, err := newCodec(o.Compression, o.Level)
+	return err
+}
+
+// A Result tells what [Run] has made.
+type Result struct {
+	SourceDigest string        `json:"sourceDigest"`
+	Digest       string        `json:"digest"`
+	Images       []ImageResult `json:"images"`
+	// Warnings tell what does not apply to the result any more.
+	Warnings []string `json:"warnings,omitempty"`
+}
+
+// An ImageResult is one platform of a [Result]. Sizes are in bytes.
+type ImageResult struct {
+	Platform     string `json:"platform"`
+	SourceDigest string `json:"sourceDigest"`
+	Digest       string `json:"digest"`
+	Tree         string `json:"tree"` // canonical tree digest
+	Verified     bool   `json:"verified"`
+
+	LayersBefore int   `json:"layersBefore"`
+	LayersAfter  int   `json:"layersAfter"`
+	BytesBefore  int64 `json:"bytesBefore"` // compressed layers
+	BytesAfter   int64 `json:"bytesAfter"`
+	LargestLayer int64 `json:"largestLayer"` // compressed, after
+	BytesSent    int64 `json:"bytesSent"`    // compressed layers that the destination did not have
+
+	Entries        int   `json:"entries"`        // of the root filesystem
+	FileBytes      int64 `json:"fileBytes"`      // contents of all files, uncompressed
+	DeadBytes      int64 `json:"deadBytes"`      // contents that upper layers had hidden, uncompressed
+	DuplicateBytes int64 `json:"duplicateBytes"` // contents that other files have too, uncompressed
+	SpoolBytes     int64 `json:"spoolBytes"`     // temporary disk for contents
+}
+
+// Run repacks what source stands for, an image or an index, into dst. Under the
+// destination's name nothing appears before all of it is there and, with
+// Options.Verify, has been compared.
+func Run(ctx context.Context, source image.Subject, dst Destination, opts Options) (_ *Result, err error) {
+	opts = opts.withDefaults()
+	c, err := newCodec(opts.Compression, opts.Level)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			dst.Abort()
+		}
+	}()
+	r := &run{opts: opts, codec: c, source: subjectStore{source}, dst: dst,
+		result: &Result{SourceDigest: source.Descriptor.Digest.String()}}
+	var doc document
+	if source.IsIndex() {
+		doc, err = r.index(ctx, source.Descriptor)
+	} else {
+		doc, err = r.single(ctx, source.Descriptor)
+	}
+	if err != nil {
+		return nil, err
+	}
+	r.result.Digest = doc.descriptor.Digest.String()
+	if err := progress.Do(opts.Progress, "naming the result", func(progress.Step) error {
+		return dst.Publish(ctx, doc.descriptor, doc.raw)
+	}); err != nil {
+		return nil, err
+	}
+	return r.result, nil
+}
+
+type run struct {
+	opts   Options
+	codec  codec
+	source subjectStore
+	dst    Destination
+	result *Result
+}
+
+// single repacks a source that is one image.
+func (r *run) single(ctx context.Context, d v1.Descriptor) (document, error) {
+	o, err := r.open(ctx, d)
+	if err != nil {
+		return document{}, err
+	}
+	if !r.wants(o.platform()) {
+		return document{}, noPlatform([]v1.Platform{o.platform()})
+	}
+	return r.image(ctx, o, o.platform().String())
+}
+
+func (r *run) open(ctx context.Context, d v1.Descriptor) (*original, error) {
+	return open(ctx, newImageStore(r.source, d), d)
+}
+
+func (r *run) wants(p v1.Platform) bool {
+	for _, want := range r.opts.Platforms {
+		if p.Satisfies(want) {
+			return true
+		}
+	}
+	return len(r.opts.Platforms) == 0
+}
+
+func (r *run) warn(format string, args ...any) {
+	r.result.Warnings = append(r.result.Warnings, fmt.Sprintf(format, args...))
+}

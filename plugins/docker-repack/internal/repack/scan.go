@@ -1,0 +1,140 @@
+package repack
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"sort"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/dockerfactory/dockerfactory/shared/layer"
+	"github.com/dockerfactory/dockerfactory/shared/progress"
+	"golang.org/x/sync/errgroup"
+)
+
+// attempts is how often a layer is asked for when the transport fails in the
+// middle of it. The registry client has already retried each request.
+const attempts = 3
+
+// A scanned image is its tree, and where in the spool the contents are.
+type scanned struct {
+	tree     *layer.Tree
+	contents []*contents // by source layer; nil without a spool
+	files    int         // in all layers, hidden ones included
+	bytes    int64
+}
+
+// contents finds the files of one source layer in the spool.
+type contents struct {
+	segment  *segment
+	ordinals []int
+	offsets  []int64
+}
+
+func (c *contents) offset(ordinal int) int64 {
+	return c.offsets[sort.SearchInts(c.ordinals, ordinal)]
+}
+
+// scan reads all layers of an image, at most jobs at a time, and merges them.
+// Contents go to the spool, or nowhere if it is nil.
+func scan(ctx context.Context, o *original, sp *spool, jobs int, step progress.Step) (*scanned, error) {
+	n := len(o.manifest.Layers)
+	s := &scanned{contents: make([]*contents, n)}
+	sets := make([]*layer.Changeset, n)
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(max(jobs, 1))
+	for i := range n {
+		g.Go(func() error {
+			var err error
+			if sets[i], s.contents[i], err = scanLayer(ctx, o, i, sp, step); err != nil {
+				return fmt.Errorf("reading layer %d, %s: %w", i, o.manifest.Layers[i].Digest, err)
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	for _, c := range sets {
+		s.files += c.Files
+		s.bytes += c.Bytes
+	}
+	var err error
+	if s.tree, err = layer.Merge(sets); err != nil {
+		return nil, fmt.Errorf("merging the layers of %s: %w", o.descriptor.Digest, err)
+	}
+	return s, nil
+}
+
+func scanLayer(ctx context.Context, o *original, i int, sp *spool, step progress.Step) (*layer.Changeset, *contents, error) {
+	for try := 1; ; try++ {
+		set, c, err := scanOnce(ctx, o, i, sp, step)
+		var transient fetchError
+		if err == nil || try == attempts || ctx.Err() != nil || !errors.As(err, &transient) {
+			return set, c, err
+		}
+		fmt.Fprintf(step, "layer %d: %v; asking again\n", i, err)
+	}
+}
+
+func scanOnce(ctx context.Context, o *original, i int, sp *spool, step progress.Step) (*layer.Changeset, *contents, error) {
+	d := o.manifest.Layers[i]
+	blob, err := o.store.Blob(ctx, d)
+	if err != nil {
+		return nil, nil, fetchError{err}
+	}
+	id := fmt.Sprintf("layer %d %s", i, d.Digest.Hex[:12])
+	blob, err = verify(blob, d, func(n int64) { step.Bytes(id, n, d.Size) })
+	if err != nil {
+		return nil, nil, err
+	}
+	defer blob.Close()
+	plain, err := layer.Decompress(blob)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer plain.Close()
+	checked := &diffID{r: plain, hash: sha256.New(), want: o.config.RootFS.DiffIDs[i]}
+
+	var opts layer.Options
+	var c *contents
+	if sp != nil {
+		c = &contents{segment: sp.segment(ctx)}
+		opts.File = func(ordinal int, _ int64) (io.Writer, error) {
+			c.ordinals = append(c.ordinals, ordinal)
+			c.offsets = append(c.offsets, c.segment.size)
+			return c.segment, nil
+		}
+	}
+	set, err := layer.Scan(ctx, checked, opts)
+	if c != nil {
+		// Also after an error: frames that are under way use the file.
+		if flushed := c.segment.flush(); err == nil {
+			err = flushed
+		}
+	}
+	return set, c, err
+}
+
+// diffID checks the uncompressed stream against the image's config, as engines do.
+type diffID struct {
+	r    io.Reader
+	hash hash.Hash
+	want v1.Hash
+}
+
+func (d *diffID) Read(p []byte) (int, error) {
+	n, err := d.r.Read(p)
+	d.hash.Write(p[:n])
+	if errors.Is(err, io.EOF) {
+		if got := hex.EncodeToString(d.hash.Sum(nil)); got != d.want.Hex || d.want.Algorithm != "sha256" {
+			return n, fmt.Errorf("%w: the config's diff_id is %s, the content's sha256:%s", ErrDigest, d.want, got)
+		}
+	}
+	return n, err
+}

@@ -1,0 +1,36 @@
+package repack
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/dockerfactory/dockerfactory/shared/fault"
+)
+
+// MinTargetSize is the smallest target: below it, the headers and the parents that
+// each layer repeats outweigh what small layers can win.
+const MinTargetSize = 1_000_000
+
+var sizeUnits = map[string]float64{
+	"": 1, "b": 1,
+	"k": 1e3, "kb": 1e3, "kib": 1 << 10,
+	"m": 1e6, "mb": 1e6, "mib": 1 << 20,
+	"g": 1e9, "gb": 1e9, "gib": 1 << 30,
+}
+
+// ParseTargetSize reads a number of bytes with an optional decimal or binary
+// unit: "50MB", "48MiB", "1.5g".
+func ParseTargetSize(s string) (int64, error) {
+	digits := strings.TrimRight(strings.ToLower(strings.TrimSpace(s)), "bkmgi ")
+	unit, known := sizeUnits[strings.TrimSpace(strings.ToLower(strings.TrimSpace(s))[len(digits):])]
+	n, err := strconv.ParseFloat(digits, 64)
+	if err != nil || !known || math.IsNaN(n) || n < 0 || n*unit > math.MaxInt64/2 {
+		return 0, fault.Hint(fmt.Errorf("parsing target size %q: not a size", s), "write a number and a unit, such as 50MB or 48MiB")
+	}
+	if size := int64(n * unit); size >= MinTargetSize {
+		return size, nil
+	}
+	return 0, fault.Hint(fmt.Errorf("target size %s is too small", s), "use 1MB or more; 20MB to 200MB suit most registries and engines")
+}

@@ -1,0 +1,169 @@
+package repack
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/dockerfactory/dockerfactory/shared/fault"
+	"github.com/dockerfactory/dockerfactory/shared/image"
+)
+
+// An original is an image as it is read: its documents parsed and checked, its
+// layers still to come.
+type original struct {
+	store       Store
+	descriptor  v1.Descriptor
+	manifest    v1.Manifest
+	rawManifest []byte
+	rawConfig   []byte
+	config      struct {
+		OS           string `json:"os"`
+		Architecture string `json:"architecture"`
+		Variant      string `json:"variant"`
+		RootFS       struct {
+			DiffIDs []v1.Hash `json:"diff_ids"`
+		} `json:"rootfs"`
+	}
+}
+
+func (o *original) platform() v1.Platform {
+	return v1.Platform{OS: o.config.OS, Architecture: o.config.Architecture, Variant: o.config.Variant}
+}
+
+// readManifest reads and verifies a manifest.
+func readManifest(ctx context.Context, store interface {
+	Manifest(context.Context, v1.Descriptor) ([]byte, error)
+}, d v1.Descriptor) ([]byte, error) {
+	raw, err := store.Manifest(ctx, d)
+	if err == nil {
+		raw, err = readDocument(io.NopCloser(bytes.NewReader(raw)), d)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading manifest %s: %w", d.Digest, err)
+	}
+	return raw, nil
+}
+
+// open reads an image's manifest and config and refuses what cannot be repacked.
+func open(ctx context.Context, store Store, d v1.Descriptor) (*original, error) {
+	o := &original{store: store, descriptor: d}
+	var err error
+	if o.rawManifest, err = readManifest(ctx, store, d); err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(o.rawManifest, &o.manifest); err != nil {
+		return nil, fmt.Errorf("parsing manifest %s: %w", d.Digest, err)
+	}
+	if !o.manifest.Config.MediaType.IsConfig() {
+		return nil, fault.Hint(fmt.Errorf("%s is not a container image: its config has the media type %q", d.Digest, o.manifest.Config.MediaType),
+			"artifacts have no root filesystem to repack")
+	}
+	r, err := store.Blob(ctx, o.manifest.Config)
+	if err == nil {
+		o.rawConfig, err = readDocument(r, o.manifest.Config)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading config %s: %w", o.manifest.Config.Digest, err)
+	}
+	if err := json.Unmarshal(o.rawConfig, &o.config); err != nil {
+		return nil, fmt.Errorf("parsing config %s: %w", o.manifest.Config.Digest, err)
+	}
+	return o, o.check()
+}
+
+func (o *original) check() error {
+	if strings.EqualFold(o.config.OS, "windows") {
+		return fault.Hint(fmt.Errorf("%s is a Windows image, whose layers are not plain root filesystems", o.descriptor.Digest),
+			"choose other platforms of the index: --platform linux/amd64")
+	}
+	for i, l := range o.manifest.Layers {
+		if err := checkLayerType(l.MediaType); err != nil {
+			return fmt.Errorf("layer %d, %s: %w", i, l.Digest, err)
+		}
+	}
+	if n, m := len(o.manifest.Layers), len(o.config.RootFS.DiffIDs); n != m {
+		return fmt.Errorf("image %s is malformed: its manifest lists %d layers, its config %d", o.descriptor.Digest, n, m)
+	}
+	return nil
+}
+
+func checkLayerType(t types.MediaType) error {
+	s := string(t)
+	switch {
+	case strings.HasSuffix(s, "+encrypted"):
+		return fault.Hint(fmt.Errorf("the layer is encrypted (%s)", s), "decrypt the image first: skopeo copy --decryption-key KEY …")
+	case !t.IsDistributable():
+		return fault.Hint(fmt.Errorf("the layer is foreign (%s): its content is not in the registry and may not be passed on", s),
+			"images on non-distributable base layers cannot be repacked")
+	case t.IsLayer(), s == "application/vnd.docker.image.rootfs.diff.tar.zstd":
+		return nil
+	}
+	return fault.Hint(fmt.Errorf("unknown layer media type %q", s), "only tar layers, plain or with gzip or zstd, are read")
+}
+
+// subjectStore reads the parts of a resolved image or index.
+type subjectStore struct{ subject image.Subject }
+
+func (s subjectStore) Manifest(_ context.Context, d v1.Descriptor) ([]byte, error) {
+	if d.MediaType.IsIndex() {
+		index, err := s.index(d)
+		if err != nil {
+			return nil, err
+		}
+		return index.RawManifest()
+	}
+	img, err := s.image(d)
+	if err != nil {
+		return nil, err
+	}
+	return img.RawManifest()
+}
+
+func (s subjectStore) index(d v1.Descriptor) (v1.ImageIndex, error) {
+	index, err := s.subject.Index()
+	if err != nil || d.Digest == s.subject.Descriptor.Digest {
+		return index, err
+	}
+	return index.ImageIndex(d.Digest)
+}
+
+func (s subjectStore) image(d v1.Descriptor) (v1.Image, error) {
+	if !s.subject.IsIndex() {
+		return s.subject.Image()
+	}
+	index, err := s.subject.Index()
+	if err != nil {
+		return nil, err
+	}
+	return index.Image(d.Digest)
+}
+
+// imageStore is a subject's store for the blobs of one of its images.
+type imageStore struct {
+	subjectStore
+	image func() (v1.Image, error)
+}
+
+func newImageStore(s subjectStore, manifest v1.Descriptor) imageStore {
+	return imageStore{s, sync.OnceValues(func() (v1.Image, error) { return s.image(manifest) })}
+}
+
+func (s imageStore) Blob(_ context.Context, d v1.Descriptor) (io.ReadCloser, error) {
+	img, err := s.image()
+	if err != nil {
+		return nil, err
+	}
+	l, err := img.LayerByDigest(d.Digest)
+	if err != nil {
+		return nil, err
+	}
+	return l.Compressed()
+}
