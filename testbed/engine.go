@@ -1,0 +1,219 @@
+package testbed
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// provideEngine finds the user's engine, or starts one where p calls for it.
+// The demo never starts one: it can do its tests on the builder.
+func (b *Bed) provideEngine(ctx context.Context, p Profile, docker string) error {
+	ours := "unix://" + b.socket("docker")
+	if b.alive(ctx, "engine", engineAnswers(b.socket("docker"))) {
+		b.State.Engine = ours
+		return nil
+	}
+	b.State.Engine = ""
+	if docker != "" && !b.OwnEngine {
+		if host, version := userEngine(ctx, docker, b.Getenv); host != "" && host != ours {
+			b.Log.Say("using the engine %s of this machine, %s", version, host)
+			b.State.Engine = host
+			return nil
+		}
+	}
+	if p == Demo {
+		return nil
+	}
+	if err := b.startEngine(ctx); err != nil {
+		return err
+	}
+	b.State.Engine = ours
+	return nil
+}
+
+// userEngine asks the user's current context for its engine.
+func userEngine(ctx context.Context, docker string, getenv func(string) string) (host, version string) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	version, err := output(ctx, docker, "version", "--format", "{{.Server.Version}}")
+	if err != nil || version == "" {
+		return "", ""
+	}
+	if host := getenv("DOCKER_HOST"); host != "" {
+		return host, version
+	}
+	host, err = output(ctx, docker, "context", "inspect", "--format", "{{.Endpoints.docker.Host}}")
+	if err != nil {
+		return "", ""
+	}
+	return host, version
+}
+
+const containerdConfig = `version = 3
+root = %q
+state = %q
+disabled_plugins = [
+  "io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images", "io.containerd.cri.v1.runtime",
+  "io.containerd.internal.v1.opt", "io.containerd.nri.v1.nri", "io.containerd.internal.v1.tracing",
+]
+
+[grpc]
+  address = %q
+`
+
+// startEngine starts containerd and dockerd of the pinned versions, on a
+// socket, data root and bridge of their own in the host's network. The user's
+// configuration below /etc/docker is not read.
+func (b *Bed) startEngine(ctx context.Context) error {
+	if err := needRoot("starting an engine"); err != nil {
+		return err
+	}
+	bins, err := b.Build(ctx, engineTools)
+	if err != nil {
+		return err
+	}
+	if err := mountCgroups(b.Log); err != nil {
+		return err
+	}
+	data := filepath.Join(b.Dirs.State, "engine")
+	path, err := b.enginePath(data, bins)
+	if err != nil {
+		return err
+	}
+	env := []string{"PATH=" + path, "TMPDIR=" + filepath.Join(data, "tmp")}
+	if err := os.MkdirAll(filepath.Join(data, "tmp"), 0o700); err != nil {
+		return fmt.Errorf("starting the engine: %w", err)
+	}
+	if err := b.startContainerd(ctx, bins["containerd"], data, env); err != nil {
+		return err
+	}
+	if err := b.stop("engine", "an engine that does not answer", 20*time.Second); err != nil {
+		return err
+	}
+	if err := b.makeBridge(ctx); err != nil {
+		return err
+	}
+	config, err := b.engineConfig(filepath.Join(data, "daemon.json"))
+	if err != nil {
+		return err
+	}
+	os.Remove(filepath.Join(b.Run, "docker.pid"))
+	return b.start(ctx, daemon{
+		name: "engine",
+		what: "an engine on " + b.socket("docker"),
+		argv: []string{
+			bins["dockerd"], "--config-file", config,
+			"--host", "unix://" + b.socket("docker"), "--containerd", b.socket("containerd"),
+			"--data-root", filepath.Join(data, "docker"), "--exec-root", filepath.Join(b.Run, "docker"),
+			"--pidfile", filepath.Join(b.Run, "docker.pid"), "--bridge", b.State.Bridge.Name,
+			"--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false",
+			"--userland-proxy-path", bins["docker-proxy"],
+		},
+		env:   env,
+		limit: time.Minute,
+		ready: engineAnswers(b.socket("docker")),
+	})
+}
+
+func (b *Bed) startContainerd(ctx context.Context, binary, data string, env []string) error {
+	sock := b.socket("containerd")
+	listens := func(ctx context.Context) error {
+		var d net.Dialer
+		c, err := d.DialContext(ctx, "unix", sock)
+		if err != nil {
+			return err
+		}
+		return c.Close()
+	}
+	if b.alive(ctx, "containerd", listens) {
+		return nil
+	}
+	if err := b.stop("containerd", "a containerd that does not answer", 10*time.Second); err != nil {
+		return err
+	}
+	config := filepath.Join(data, "containerd.toml")
+	text := fmt.Sprintf(containerdConfig, filepath.Join(data, "containerd"), filepath.Join(b.Run, "containerd"), sock)
+	if err := writeFile(config, []byte(text), 0o644); err != nil {
+		return fmt.Errorf("starting containerd: %w", err)
+	}
+	return b.start(ctx, daemon{
+		name: "containerd", what: "containerd for the engine",
+		argv: []string{binary, "--config", config}, env: env,
+		limit: 30 * time.Second, ready: listens,
+	})
+}
+
+// enginePath returns the PATH of the engine: its own programs, then Debian's.
+func (b *Bed) enginePath(data string, bins map[string]string) (string, error) {
+	dirs := []string{filepath.Dir(bins["containerd"]), filepath.Dir(bins["dockerd"])}
+	wrapped, err := wrapRunc(filepath.Join(data, "bin"), b.Log)
+	if err != nil {
+		return "", err
+	}
+	if wrapped != "" {
+		dirs = append([]string{wrapped}, dirs...)
+	}
+	return strings.Join(append(dirs, "/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"), ":"), nil
+}
+
+// engineConfig writes a daemon.json that knows the loopback registry.
+func (b *Bed) engineConfig(path string) (string, error) {
+	data, err := json.MarshalIndent(registryOptions(b.State), "", "  ")
+	if err != nil {
+		return "", fmt.Errorf("configuring the engine: %w", err)
+	}
+	if err := writeFile(path, data, 0o644); err != nil {
+		return "", fmt.Errorf("configuring the engine: %w", err)
+	}
+	return path, nil
+}
+
+func registryOptions(s State) map[string]any {
+	options := map[string]any{"insecure-registries": []string{s.Registry}}
+	if s.Mirror {
+		options["registry-mirrors"] = []string{"http://" + s.Registry}
+	}
+	return options
+}
+
+// engineAnswers checks that an engine speaks at a unix socket.
+func engineAnswers(sock string) func(context.Context) error {
+	client := &http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, "unix", sock)
+		},
+	}, Timeout: 5 * time.Second}
+	return func(ctx context.Context) error {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://docker/_ping", nil)
+		if err != nil {
+			return err
+		}
+		resp, err := client.Do(req)
+		if err != nil {
+			return err
+		}
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			return fmt.Errorf("asking the engine: %s", resp.Status)
+		}
+		return nil
+	}
+}
+
+// copySelf puts this program where it outlives a "go run".
+func copySelf(dest string) error {
+	self, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		return err
+	}
+	return writeFile(dest, self, 0o755)
+}
