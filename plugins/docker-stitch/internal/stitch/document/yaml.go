@@ -1,0 +1,42 @@
+package document
+
+import (
+	"errors"
+
+	"go.yaml.in/yaml/v4"
+
+	"github.com/dockerfactory/dockerfactory/shared/fault"
+)
+
+// ParseYAML parses data, the content of file, as a single YAML document. All
+// mistakes, those of syntax and those found later, are added to errs.
+func ParseYAML(file string, data []byte, errs *fault.List) Value {
+	d := &doc{file: file, errs: errs}
+	var root yaml.Node
+	if err := yaml.Load(data, &root); err != nil {
+		errs.Add(yamlFault(file, err))
+		return Value{}
+	}
+	n := &root
+	if n.Kind == yaml.DocumentNode && len(n.Content) == 1 {
+		n = n.Content[0]
+	}
+	if n.Kind == 0 || n.Tag == "!!null" {
+		errs.Addf(fault.Position{File: file}, "file is empty")
+		return Value{}
+	}
+	return d.value(n)
+}
+
+func yamlFault(file string, err error) error {
+	pos := fault.Position{File: file}
+	var le *yaml.LoadError
+	if errors.As(err, &le) {
+		pos.Line, pos.Column = le.Mark.Line, le.Mark.Column
+		if le.Message != "" {
+			return fault.At(pos, errors.New(le.Message))
+		}
+		return fault.At(pos, errSyntax)
+	}
+	return fault.At(pos, err)
+}
