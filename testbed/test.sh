@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# The whole test suite on the real engine, buildkitd, runc and registry. It makes
+# the machine able to run it first, and says what it installs.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+go run ./testbed/cmd/testbed up --profile test
+eval "$(go run ./testbed/cmd/testbed env --profile test)"
+
+# With this set, a missing part of the testbed fails a test instead of skipping it.
+export DOCKERFACTORY_E2E=1
+
+# Nothing of the user's configuration takes part, and nothing is left in it.
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+export DOCKER_CONFIG=$scratch/docker
+unset BUILDX_BUILDER BUILDX_CONFIG DOCKER_HOST DOCKER_CONTEXT
+
+go vet -tags e2e ./...
+# -p 1: scenarios share loop devices, mounts and two cores.
+go test -race -tags e2e -p "${DOCKERFACTORY_TEST_PARALLEL:-2}" -timeout 40m ./...
