@@ -145,6 +145,7 @@ func (b *Bed) Down(ctx context.Context, purge bool) error {
 		}
 		list.Add(b.stopShims())
 		list.Add(b.removeBridge(ctx))
+		list.Add(b.removeHostDirs())
 		list.Add(unmountBelow(b.Dirs.State))
 		if list.Len() > 0 {
 			return list.Err()

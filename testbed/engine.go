@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -91,6 +90,9 @@ func (b *Bed) startEngine(ctx context.Context) error {
 	if err := os.MkdirAll(filepath.Join(data, "tmp"), 0o700); err != nil {
 		return fmt.Errorf("starting the engine: %w", err)
 	}
+	if err := b.noteHostDirs(); err != nil {
+		return err
+	}
 	if err := b.startContainerd(ctx, bins["containerd"], data, env); err != nil {
 		return err
 	}
@@ -100,7 +102,11 @@ func (b *Bed) startEngine(ctx context.Context) error {
 	if err := b.makeBridge(ctx); err != nil {
 		return err
 	}
-	config, err := b.engineConfig(filepath.Join(data, "daemon.json"))
+	options := registryOptions(b.State)
+	// Debian's runc knows no time namespaces, which this engine asks for wherever
+	// the kernel has them.
+	options["features"] = map[string]bool{"time-namespaces": false}
+	config, err := writeEngineConfig(filepath.Join(data, "daemon.json"), options)
 	if err != nil {
 		return err
 	}
@@ -163,9 +169,8 @@ func (b *Bed) enginePath(data string, bins map[string]string) (string, error) {
 	return strings.Join(append(dirs, "/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"), ":"), nil
 }
 
-// engineConfig writes a daemon.json that knows the loopback registry.
-func (b *Bed) engineConfig(path string) (string, error) {
-	data, err := json.MarshalIndent(registryOptions(b.State), "", "  ")
+func writeEngineConfig(path string, options map[string]any) (string, error) {
+	data, err := json.MarshalIndent(options, "", "  ")
 	if err != nil {
 		return "", fmt.Errorf("configuring the engine: %w", err)
 	}
@@ -175,45 +180,11 @@ func (b *Bed) engineConfig(path string) (string, error) {
 	return path, nil
 }
 
+// registryOptions are what a daemon.json says about the loopback registry.
 func registryOptions(s State) map[string]any {
 	options := map[string]any{"insecure-registries": []string{s.Registry}}
 	if s.Mirror {
 		options["registry-mirrors"] = []string{"http://" + s.Registry}
 	}
 	return options
-}
-
-// engineAnswers checks that an engine speaks at a unix socket.
-func engineAnswers(sock string) func(context.Context) error {
-	client := &http.Client{Transport: &http.Transport{
-		DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			var d net.Dialer
-			return d.DialContext(ctx, "unix", sock)
-		},
-	}, Timeout: 5 * time.Second}
-	return func(ctx context.Context) error {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://docker/_ping", nil)
-		if err != nil {
-			return err
-		}
-		resp, err := client.Do(req)
-		if err != nil {
-			return err
-		}
-		resp.Body.Close()
-		if resp.StatusCode != http.StatusOK {
-			return fmt.Errorf("asking the engine: %s", resp.Status)
-		}
-		return nil
-	}
-}
-
-// copySelf puts this program where it outlives a "go run".
-func copySelf(dest string) error {
-	self, err := os.ReadFile("/proc/self/exe")
-	if err != nil {
-		return err
-	}
-	return writeFile(dest, self, 0o755)
 }

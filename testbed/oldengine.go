@@ -50,6 +50,9 @@ func (b *Bed) startOldEngine(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := b.noteHostDirs(); err != nil {
+		return err
+	}
 	netns := filepath.Join(b.Run, "old-netns")
 	if err := makeNetNS(netns); err != nil {
 		return err
@@ -58,7 +61,7 @@ func (b *Bed) startOldEngine(ctx context.Context) error {
 	if err := b.startForward(ctx, data, netns); err != nil {
 		return err
 	}
-	config, err := b.engineConfig(filepath.Join(data, "daemon.json"))
+	config, err := writeEngineConfig(filepath.Join(data, "daemon.json"), registryOptions(b.State))
 	if err != nil {
 		return err
 	}

@@ -182,3 +182,12 @@ func capsOutside(status string, last int) ([]string, error) {
 	}
 	return nil, errors.New("reading this process's capabilities: there is no CapBnd")
 }
+
+// copySelf puts this program where it outlives a "go run".
+func copySelf(dest string) error {
+	self, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		return err
+	}
+	return writeFile(dest, self, 0o755)
+}

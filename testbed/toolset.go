@@ -19,7 +19,7 @@ func (b *Bed) prepareTools(ctx context.Context, p Profile) (map[string]string, e
 	names := slices.Clone(testTools)
 	if p == Demo {
 		names = slices.Clone(demoTools)
-		if path, v := userBuildkitd(ctx, b.Cache); path != "" {
+		if path, v := userBuildkitd(ctx, b.Cache, b.Getenv); path != "" {
 			b.Log.Say("using buildkitd %s of this machine, %s", v, path)
 			have["buildkitd"] = path
 		}
@@ -28,7 +28,7 @@ func (b *Bed) prepareTools(ctx context.Context, p Profile) (map[string]string, e
 			have["buildx"] = path
 		}
 	}
-	if path, v := userDocker(ctx, b.Cache); path != "" {
+	if path, v := userDocker(ctx, b.Cache, b.Getenv); path != "" {
 		b.Log.Say("using the docker CLI %s of this machine, %s", v, path)
 		have["docker"] = path
 	} else if p == Test {

@@ -43,9 +43,9 @@ func usable(ctx context.Context, oldest [2]int, argv ...string) (string, bool) {
 }
 
 // userBuildkitd finds a buildkitd of the user's.
-func userBuildkitd(ctx context.Context, ours string) (path, version string) {
-	p, ok := lookPath("buildkitd")
-	if !ok || within(p, ours) {
+func userBuildkitd(ctx context.Context, ours string, getenv func(string) string) (path, version string) {
+	p := lookUser("buildkitd", ours, getenv)
+	if p == "" {
 		return "", ""
 	}
 	v, ok := usable(ctx, oldestBuildkitd, p, "--version")
@@ -79,9 +79,9 @@ func userBuildx(ctx context.Context, ours string, getenv func(string) string) (p
 }
 
 // userDocker finds the user's docker CLI.
-func userDocker(ctx context.Context, ours string) (path, version string) {
-	p, err := exec.LookPath("docker")
-	if err != nil || within(p, ours) {
+func userDocker(ctx context.Context, ours string, getenv func(string) string) (path, version string) {
+	p := lookUser("docker", ours, getenv)
+	if p == "" {
 		return "", ""
 	}
 	v, ok := usable(ctx, oldestDocker, p, "--version")
@@ -91,8 +91,21 @@ func userDocker(ctx context.Context, ours string) (path, version string) {
 	return p, v
 }
 
-// within tells a tool of the testbed's own, which the user may have on PATH by
-// the testbed's exports, from theirs.
+// lookUser finds a program on PATH, past the testbed's own directories, which
+// its exports put there and which may hold links to this very program.
+func lookUser(name, ours string, getenv func(string) string) string {
+	for _, dir := range filepath.SplitList(getenv("PATH")) {
+		if !filepath.IsAbs(dir) || within(dir, ours) {
+			continue
+		}
+		if p, err := exec.LookPath(filepath.Join(dir, name)); err == nil && !within(p, ours) {
+			return p
+		}
+	}
+	return ""
+}
+
+// within reports whether path, or what it is a link to, lies below dir.
 func within(path, dir string) bool {
 	real, err := filepath.EvalSymlinks(path)
 	if err != nil {
