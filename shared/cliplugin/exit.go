@@ -111,7 +111,8 @@ func statusOf(err error) int {
 // split returns the single errors of a list made by errors.Join at the top of
 // err's chain, or err itself.
 func split(err error) []error {
-	if s, ok := err.(*statusError); ok {
+	// Only what stands at the top is taken apart: below, it is part of a message.
+	if s, ok := err.(*statusError); ok { //nolint:errorlint // see above
 		return split(s.error)
 	}
 	if many, ok := err.(interface{ Unwrap() []error }); ok {

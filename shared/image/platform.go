@@ -56,7 +56,7 @@ func Platforms(s Subject) ([]PlatformImage, error) {
 		if err != nil {
 			return nil, fmt.Errorf("reading manifest %s: %w", d.Digest, err)
 		}
-		p := v1.Platform{}
+		var p v1.Platform
 		if d.Platform != nil {
 			p = *d.Platform
 		} else if p, err = configPlatform(img); err != nil {
