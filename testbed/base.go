@@ -47,13 +47,27 @@ func (b *Bed) baseImage(ctx context.Context) (string, error) {
 	return dir, err
 }
 
-// workDir gives an empty directory, without what a killed run may have left.
+// workDir gives an empty directory, and removes what a killed run may have
+// left; should that run's debootstrap still be dying, the next one gets it.
 func (b *Bed) workDir(name string) (string, error) {
-	dir := filepath.Join(b.Cache, "work", name)
-	if err := b.removeTree(dir); err != nil {
+	parent := filepath.Join(b.Cache, "work")
+	if err := os.MkdirAll(parent, 0o755); err != nil {
 		return "", err
 	}
-	return dir, os.MkdirAll(dir, 0o755)
+	left, err := filepath.Glob(filepath.Join(parent, name+"-*"))
+	if err != nil {
+		return "", err
+	}
+	for _, dir := range left {
+		if err := b.removeTree(dir); err != nil {
+			b.Log.Say("leaving %s for later: %v", dir, err)
+		}
+	}
+	dir, err := os.MkdirTemp(parent, name+"-*")
+	if err != nil {
+		return "", err
+	}
+	return dir, os.Chmod(dir, 0o755)
 }
 
 func (b *Bed) bootstrap(ctx context.Context, root string, m mirror) (err error) {

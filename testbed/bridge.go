@@ -2,6 +2,8 @@ package testbed
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
@@ -12,10 +14,13 @@ import (
 	"github.com/dockerfactory/dockerfactory/shared/fault"
 )
 
-const (
-	bridgeName    = "dockerfactory0"
-	ipForwardFile = "/proc/sys/net/ipv4/ip_forward"
-)
+const ipForwardFile = "/proc/sys/net/ipv4/ip_forward"
+
+// bridgeName is that of the testbed with this cache and of no other.
+func bridgeName(cache string) string {
+	sum := sha256.Sum256([]byte(cache))
+	return "factory-" + hex.EncodeToString(sum[:3])
+}
 
 // A Bridge is what was set up in the host's network for the engine. The engine
 // itself is told to touch neither the firewall nor the forwarding: what it does
@@ -45,7 +50,8 @@ func (b *Bed) makeBridge(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	br := &Bridge{Name: bridgeName, Subnet: subnet.String(), Rules: bridgeRules(bridgeName, subnet.String())}
+	name := bridgeName(b.Cache)
+	br := &Bridge{Name: name, Subnet: subnet.String(), Rules: bridgeRules(name, subnet.String())}
 	forward, err := os.ReadFile(ipForwardFile)
 	if err != nil {
 		return fmt.Errorf("making a bridge: %w", err)
@@ -72,6 +78,9 @@ func (b *Bed) makeBridge(ctx context.Context) error {
 		}
 	}
 	for _, r := range br.Rules {
+		if runAdmin(ctx, iptables("-C", r)...) == nil {
+			continue
+		}
 		if err := runAdmin(ctx, iptables("-I", r)...); err != nil {
 			b.Log.Say("the engine's containers cannot reach the outside: %v", err)
 			break

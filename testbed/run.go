@@ -29,12 +29,14 @@ func lookPath(name string) (string, bool) {
 }
 
 // interruptible makes the end of cmd's context reach its children too: the
-// whole process group is asked to end, and killed if it does not.
+// whole process group is asked to end, and killed if it does not. The death of
+// this process, by SIGKILL for one, ends cmd as well.
 func interruptible(cmd *exec.Cmd) {
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
 	cmd.SysProcAttr.Setpgid = true
+	cmd.SysProcAttr.Pdeathsig = syscall.SIGTERM
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second
 }

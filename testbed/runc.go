@@ -24,7 +24,7 @@ func wrapRunc(dir string, log *Log) (string, error) {
 	if len(lacking) == 0 {
 		return "", nil
 	}
-	log.Say("root lacks %s here: the engine's containers go without", strings.Join(lacking, " "))
+	log.Say("root has no %s on this machine, and neither have privileged containers", strings.Join(lacking, " "))
 	runc, ok := lookPath("runc")
 	if !ok {
 		return "", errors.New("wrapping runc: it is not installed")
