@@ -1,0 +1,115 @@
+package cmd
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/docker/cli/cli/command"
+	"github.com/spf13/cobra"
+
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky"
+	"github.com/dockerfactory/dockerfactory/shared/cliplugin"
+	"github.com/dockerfactory/dockerfactory/shared/fault"
+	"github.com/dockerfactory/dockerfactory/shared/render"
+)
+
+func newStatusCmd(dockerCLI command.Cli) *cobra.Command {
+	var output render.Flags
+	cmd := &cobra.Command{
+		Use:     "status [OPTIONS] [NAME]",
+		Aliases: []string{"ls"},
+		Short:   "Show builders, and what they have built",
+		Long: `Show one builder with the builds that it has had so far, or without NAME a list of
+all builders. A builder whose supervisor died is shown as "dead": down, recover or
+the next up cleans up after it.` + cliplugin.ExitStatusHelp("there is no builder NAME"),
+		Example: `  docker stickybuilder status
+  docker stickybuilder status sticky --format '{{.Summary.CachedSteps}} of {{.Summary.TotalSteps}} steps cached'`,
+		Args:              maxOneName,
+		ValidArgsFunction: completeNames,
+		RunE: func(_ *cobra.Command, args []string) error {
+			if err := output.Validate(); err != nil {
+				return cliplugin.Usage(err)
+			}
+			h, err := host()
+			if err != nil {
+				return err
+			}
+			if len(args) == 0 {
+				return explainRoot(listBuilders(dockerCLI, h, output))
+			}
+			name, err := nameArg(args)
+			if err != nil {
+				return err
+			}
+			return explainRoot(showBuilder(dockerCLI, h, name, output))
+		},
+	}
+	output.AddTo(cmd, "Print only names")
+	return cmd
+}
+
+func listBuilders(dockerCLI command.Cli, h sticky.Host, f render.Flags) error {
+	all, err := h.List()
+	if err != nil {
+		return err
+	}
+	if len(all) == 0 && f.Quiet {
+		return nil
+	}
+	names := make([]string, len(all))
+	for i, s := range all {
+		names[i] = s.Name
+	}
+	return f.Print(dockerCLI.Out(), strings.Join(names, "\n"), all, func(w io.Writer) error {
+		if err := statusLine(w, "NAME", "STATE", "UPTIME", "CACHE", "BUILDS", "CACHED", "BUILDKITD", "DISK", "KEY"); err != nil {
+			return err
+		}
+		for _, s := range all {
+			if err := statusLine(w, s.Name, s.State, uptime(s), s.Cache, fmt.Sprint(s.Summary.Total()),
+				fmt.Sprintf("%d/%d", s.Summary.CachedSteps, s.Summary.TotalSteps), fmt.Sprint(s.BuildkitdPID), s.Disk, s.Key); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func showBuilder(dockerCLI command.Cli, h sticky.Host, name string, f render.Flags) error {
+	s, err := h.Status(name)
+	if err != nil {
+		return err
+	}
+	if s == nil {
+		return cliplugin.Negative(fault.Hint(fmt.Errorf("no builder %s is up", name), "bring it up: docker stickybuilder up %s", name))
+	}
+	return f.Print(dockerCLI.Out(), s.Name, s, func(w io.Writer) error {
+		if err := buildsTable(w, s.Builds); err != nil {
+			return err
+		}
+		state := s.State
+		if s.Crash != "" {
+			state += ": " + s.Crash
+		}
+		for _, row := range [][]string{
+			{"NAME", s.Name}, {"STATE", state}, {"UPTIME", uptime(*s)}, {"ENDPOINT", s.Endpoint}, {"DISK", s.Disk}, {"KEY", s.Key},
+			{"GENERATION", dash(s.Generation)}, {"CACHE", s.Cache}, {"BUILDKITD", fmt.Sprintf("%s, pid %d", dash(s.BuildkitVersion), s.BuildkitdPID)},
+			{"SUPERVISOR", fmt.Sprintf("pid %d", s.SupervisorPID)}, {"LOG", s.Logs[0]},
+		} {
+			if err := statusLine(w, row...); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func uptime(s sticky.Status) string {
+	return (time.Duration(s.UptimeSeconds) * time.Second).String()
+}
+
+func statusLine(w io.Writer, cells ...string) error {
+	_, err := fmt.Fprintln(w, strings.Join(cells, "\t"))
+	return err
+}

@@ -1,0 +1,132 @@
+// Package daemon runs one buildkitd: its configuration, its process, its API and,
+// once it has ended, the soundness of the databases it leaves behind.
+package daemon
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/moby/buildkit/cmd/buildkitd/config"
+	"github.com/pelletier/go-toml/v2"
+
+	"github.com/dockerfactory/dockerfactory/shared/fault"
+)
+
+// Places are the paths that belong to one daemon alone.
+type Places struct {
+	Root   string // its state, on the disk
+	Socket string // of its API
+	Trace  string // socket on which it takes traces from its containers
+	Cgroup string // path of the control group for RUN processes
+}
+
+// Config makes the text of a buildkitd.toml from the user's own, which may be
+// empty: mirrors, registries, DNS, entitlements, parallelism and all else pass
+// through; what ties the daemon to its disk and socket is set here, and garbage
+// collection is tuned for a disk that outlives the job unless the user's file
+// says something about it. name is the user's file, for errors.
+//
+// ignored lists the user's settings that were replaced.
+func Config(user []byte, name string, p Places) (text []byte, ignored []string, err error) {
+	tree := table{}
+	if err := toml.Unmarshal(user, &tree); err != nil {
+		return nil, nil, parseError(name, err)
+	}
+	// Types are BuildKit's own business: let its loader judge them.
+	if _, err := config.Load(bytes.NewReader(user)); err != nil {
+		return nil, nil, parseError(name, err)
+	}
+	set := func(value any, path ...string) {
+		if was, ok := tree.get(path...); ok && fmt.Sprint(was) != fmt.Sprint(value) {
+			ignored = append(ignored, strings.Join(path, "."))
+		}
+		tree.set(value, path...)
+	}
+	set(p.Root, "root")
+	tree.replace(&ignored, "grpc", table{"address": []string{"unix://" + p.Socket}})
+	set(p.Trace, "otel", "socketPath")
+	set(true, "worker", "oci", "enabled")
+	set(false, "worker", "containerd", "enabled")
+	set(p.Cgroup, "worker", "oci", "defaultCgroupParent")
+	if !setsGC(tree) {
+		tree.set(true, "worker", "oci", "gc")
+		tree.set(stickyGC(), "worker", "oci", "gcpolicy")
+	}
+	out, err := toml.Marshal(tree)
+	if err != nil {
+		return nil, nil, fmt.Errorf("writing buildkitd.toml: %w", err)
+	}
+	return out, ignored, nil
+}
+
+// setsGC reports whether the user's file has an opinion on garbage collection.
+func setsGC(tree table) bool {
+	for _, key := range []string{"gc", "gckeepstorage", "reservedSpace", "maxUsedSpace", "minFreeSpace", "gcpolicy"} {
+		if _, ok := tree.get("worker", "oci", key); ok {
+			return true
+		}
+	}
+	return false
+}
+
+// stickyGC replaces BuildKit's default policy, under which cache mounts are lost
+// after two days without a build, a weekend, once they hold more than 512 MB.
+// The first rule for what is easily fetched again stays as it is there.
+func stickyGC() []table {
+	const (
+		reserved = "10GB"
+		most     = "50GB"
+		free     = "5%"
+	)
+	return []table{
+		{"filters": []string{"type==source.local", "type==source.git.checkout"}, "keepDuration": "48h", "maxUsedSpace": "512MB"},
+		{"filters": []string{"type==exec.cachemount"}, "keepDuration": "720h", "maxUsedSpace": "20GB"},
+		{"keepDuration": "1440h", "reservedSpace": reserved, "maxUsedSpace": most, "minFreeSpace": free},
+		{"reservedSpace": reserved, "maxUsedSpace": most, "minFreeSpace": free},
+		{"all": true, "reservedSpace": reserved, "maxUsedSpace": most, "minFreeSpace": free},
+	}
+}
+
+func parseError(name string, err error) error {
+	pos := fault.Position{File: name}
+	var decode *toml.DecodeError
+	if errors.As(err, &decode) {
+		pos.Line, pos.Column = decode.Position()
+	}
+	return fault.At(pos, fmt.Errorf("parsing buildkitd configuration: %w", err))
+}
+
+type table map[string]any
+
+func (t table) get(path ...string) (any, bool) {
+	for _, key := range path[:len(path)-1] {
+		next, ok := t[key].(map[string]any)
+		if !ok {
+			return nil, false
+		}
+		t = next
+	}
+	v, ok := t[path[len(path)-1]]
+	return v, ok
+}
+
+func (t table) set(value any, path ...string) {
+	for _, key := range path[:len(path)-1] {
+		next, ok := t[key].(map[string]any)
+		if !ok {
+			next = map[string]any{}
+			t[key] = next
+		}
+		t = next
+	}
+	t[path[len(path)-1]] = value
+}
+
+func (t table) replace(ignored *[]string, key string, value table) {
+	if _, ok := t[key]; ok {
+		*ignored = append(*ignored, key)
+	}
+	t[key] = map[string]any(value)
+}

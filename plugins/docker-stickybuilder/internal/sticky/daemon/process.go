@@ -1,0 +1,97 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/process"
+)
+
+// A Process is a running buildkitd.
+type Process struct {
+	ID    process.ID
+	Ended chan struct{} // closed once it has ended; State is set then
+	State *os.ProcessState
+}
+
+// Start runs the binary with the configuration file. Its output goes to log, and
+// it inherits lock, so that what the lock protects stays protected for as long
+// as it lives, even without this process.
+//
+// It dies with this process. It gets a mount namespace of its own, so that no
+// mount outlives it however it dies.
+func Start(binary, config string, env []string, log, lock *os.File) (*Process, error) {
+	cmd := exec.Command(binary, "--config", config)
+	cmd.Env = env
+	cmd.Dir = "/"
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.ExtraFiles = []*os.File{lock}
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Setpgid:      true,
+		Pdeathsig:    syscall.SIGKILL,
+		Unshareflags: syscall.CLONE_NEWNS,
+	}
+	p := &Process{Ended: make(chan struct{})}
+	started := make(chan error)
+	go func() {
+		// The kernel sends Pdeathsig when the thread that forked ends, so that
+		// thread has to stay until the process has ended.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err != nil {
+			return
+		}
+		_ = cmd.Wait()
+		p.State = cmd.ProcessState
+		close(p.Ended)
+	}()
+	if err := <-started; err != nil {
+		return nil, fmt.Errorf("starting %s: %w", binary, err)
+	}
+	id, err := process.Identify(cmd.Process.Pid)
+	if err != nil {
+		_ = cmd.Process.Kill()
+		<-p.Ended
+		return nil, fmt.Errorf("starting %s: it ended at once: %w", binary, err)
+	}
+	p.ID = id
+	return p, nil
+}
+
+// Stop asks the daemon to end and, if it does not, makes it. The first SIGTERM
+// lets requests finish, a second one hurries it. It reports whether the daemon
+// ended by itself, without SIGKILL.
+func (p *Process) Stop(ctx context.Context, patience time.Duration) (clean bool, err error) {
+	sig, err := p.ID.Stop(ctx, Ladder(patience)...)
+	if err != nil {
+		return false, err
+	}
+	<-p.Ended
+	return sig != unix.SIGKILL, nil
+}
+
+// Ladder is the order of signals by which a daemon is stopped.
+func Ladder(patience time.Duration) []process.Rung {
+	return []process.Rung{
+		{Signal: unix.SIGTERM, Wait: patience},
+		{Signal: unix.SIGTERM, Wait: patience / 2},
+		{Signal: unix.SIGKILL, Wait: 10 * time.Second},
+	}
+}
+
+// Verdict says in words how the daemon ended: "exit status 1", "signal: killed".
+func (p *Process) Verdict() string {
+	if p.State == nil {
+		return "running"
+	}
+	return p.State.String()
+}

@@ -1,0 +1,130 @@
+package dirpool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disk"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/durable"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/tree"
+	"github.com/dockerfactory/dockerfactory/shared/fault"
+	"github.com/dockerfactory/dockerfactory/shared/progress"
+)
+
+// Clone gives the caller a working copy of the lineage's head under the given
+// id, or an empty one if there is no head. The returned lock protects it from
+// being swept; whoever uses the copy holds it. After an error nothing is left.
+//
+// A head that does not fit gives disk.ErrNoSpace before anything is copied.
+func (p *Pool) Clone(ctx context.Context, l disk.Lineage, id string, step progress.Step) (_ *disk.Working, _ *durable.Lock, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("cloning the disk %s: %w", l, err)
+		}
+	}()
+	if !disk.ValidID(id) {
+		return nil, nil, fmt.Errorf("invalid id %q", id)
+	}
+	source, held, err := p.pin(ctx, l)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer held.Close()
+
+	dir := p.work(id)
+	lock, err := p.claim(ctx, dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() {
+		if err != nil {
+			lock.Close()
+			// Not the command's context: it may be what failed.
+			err = errors.Join(err, p.remove(context.WithoutCancel(ctx), dir))
+		}
+	}()
+	w := &disk.Working{ID: id, Root: filepath.Join(dir, "root"), Lineage: l}
+	began := p.options.Now()
+	if source == nil {
+		w.Clone.Method = "empty"
+		err = p.backend.create(w.Root)
+	} else {
+		w.Parent = source.ID
+		w.Clone, err = p.cloneTree(ctx, w.Root, filepath.Join(p.generation(l, source.ID), "root"), step)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	w.Clone.Milliseconds = p.options.Now().Sub(began).Milliseconds()
+	return w, lock, nil
+}
+
+// claim makes the directory of a working copy and takes its lock, in one step as
+// far as Sweep can see.
+func (p *Pool) claim(ctx context.Context, dir string) (*durable.Lock, error) {
+	gate, err := p.lock(ctx, p.file("lock"), durable.Shared)
+	if err != nil {
+		return nil, err
+	}
+	defer gate.Close()
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return nil, writable(err)
+	}
+	return p.lock(ctx, filepath.Join(dir, "lock"), durable.Exclusive)
+}
+
+// pin returns the head with its lock held, so that it is not collected while it
+// is being cloned; nil and nil if there is no head.
+func (p *Pool) pin(ctx context.Context, l disk.Lineage) (*disk.Generation, *durable.Lock, error) {
+	for range 10 {
+		g, err := p.head(l)
+		if g == nil && err == nil {
+			return nil, nil, nil
+		}
+		var lock *durable.Lock
+		if err == nil {
+			lock, err = p.lock(ctx, filepath.Join(p.generation(l, g.ID), "lock"), durable.Shared)
+		}
+		if err == nil {
+			if _, err = os.Stat(filepath.Join(p.generation(l, g.ID), "meta.json")); err == nil {
+				return g, lock, nil
+			}
+			lock.Close()
+		}
+		// Collected between reading the head and locking it: there is a newer one.
+		if !errors.Is(err, fs.ErrNotExist) {
+			return nil, nil, err
+		}
+	}
+	return nil, nil, fault.Hint(errors.New("the head names a generation that does not exist"),
+		"remove %s to begin with an empty disk", filepath.Join(p.lineage(l), "head.json"))
+}
+
+func (p *Pool) cloneTree(ctx context.Context, dst, src string, step progress.Step) (disk.Clone, error) {
+	c := disk.Clone{Method: p.backend.method(src)}
+	var total tree.Size
+	if c.Method == "copy" {
+		var err error
+		if total, err = tree.Measure(ctx, src); err != nil {
+			return c, err
+		}
+		free, err := tree.Free(p.dir)
+		if err != nil {
+			return c, err
+		}
+		if err := free.Short(total); err != nil {
+			return c, fault.Hint(fmt.Errorf("%w for a copy: %w", disk.ErrNoSpace, err),
+				"free some space, name a pool elsewhere with --disk dir:PATH, or put the pool on btrfs or xfs, where nothing is copied")
+		}
+	}
+	size, err := p.backend.clone(ctx, dst, src, func(_, moved int64) { step.Bytes("copied", moved, total.Bytes) })
+	if errors.Is(err, errNoSpace) {
+		err = fmt.Errorf("%w: %w", disk.ErrNoSpace, err)
+	}
+	c.Entries, c.Bytes = size.Entries, size.Bytes
+	return c, err
+}

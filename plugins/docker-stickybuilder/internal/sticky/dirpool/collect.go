@@ -1,0 +1,130 @@
+package dirpool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disk"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/durable"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/mounts"
+)
+
+// Generations lists the ids of a lineage's generations, the oldest first.
+func (p *Pool) Generations(_ context.Context, l disk.Lineage) ([]string, error) {
+	names, err := os.ReadDir(filepath.Join(p.lineage(l), "generations"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	var ids []string
+	for _, n := range names {
+		if disk.ValidID(n.Name()) {
+			ids = append(ids, n.Name())
+		}
+	}
+	slices.Sort(ids)
+	return ids, err
+}
+
+// collect removes the oldest generations beyond those to keep, never the head
+// nor one that is being cloned. The caller holds the lineage's lock.
+func (p *Pool) collect(ctx context.Context, l disk.Lineage) error {
+	head, err := p.headID(l)
+	if err != nil {
+		return err
+	}
+	ids, err := p.Generations(ctx, l)
+	if err != nil {
+		return err
+	}
+	ids = slices.DeleteFunc(ids, func(id string) bool { return id == head })
+	var errs []error
+	for _, id := range ids[:max(0, len(ids)-(p.options.Keep-1))] {
+		errs = append(errs, p.removeUnused(ctx, p.generation(l, id)))
+	}
+	return errors.Join(errs...)
+}
+
+// Sweep removes working copies that no process holds any more, and what former
+// removals left half done. It returns how many copies it removed.
+func (p *Pool) Sweep(ctx context.Context) (int, error) {
+	gate, err := durable.TakeLock(ctx, p.file("lock"), durable.Exclusive, 0)
+	if errors.Is(err, durable.ErrLocked) {
+		return 0, nil // somebody clones or sweeps just now: the next job will do
+	}
+	if err != nil {
+		return 0, writable(err)
+	}
+	defer gate.Close()
+	removed := 0
+	var errs []error
+	works, err := os.ReadDir(p.file("work"))
+	errs = append(errs, err)
+	for _, w := range works {
+		if !disk.ValidID(w.Name()) {
+			continue
+		}
+		switch err := p.removeUnused(ctx, p.work(w.Name())); {
+		case err != nil:
+			errs = append(errs, err)
+		case !exists(p.work(w.Name())):
+			removed++
+		}
+	}
+	trash, err := os.ReadDir(p.file("trash"))
+	errs = append(errs, err)
+	for _, t := range trash {
+		errs = append(errs, p.removeTree(ctx, p.file("trash", t.Name())))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return removed, fmt.Errorf("sweeping disk pool %s: %w", p.dir, err)
+	}
+	return removed, nil
+}
+
+// removeUnused removes dir unless somebody holds its lock.
+func (p *Pool) removeUnused(ctx context.Context, dir string) error {
+	lock, err := durable.TakeLock(ctx, filepath.Join(dir, "lock"), durable.Exclusive, 0)
+	if errors.Is(err, durable.ErrLocked) || errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	return p.remove(ctx, dir)
+}
+
+// remove takes dir out of sight by one rename before it deletes the tree, so
+// that no half-deleted copy is ever found under its name.
+func (p *Pool) remove(ctx context.Context, dir string) error {
+	trash := p.file("trash", filepath.Base(dir))
+	switch err := os.Rename(dir, trash); {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	}
+	return p.removeTree(ctx, trash)
+}
+
+func (p *Pool) removeTree(_ context.Context, dir string) error {
+	if points, err := mounts.Below(dir); err != nil {
+		return err
+	} else if len(points) > 0 {
+		return fmt.Errorf("removing %s: %s is mounted there", dir, points[0])
+	}
+	if err := p.backend.remove(filepath.Join(dir, "root")); err != nil {
+		return err
+	}
+	return os.RemoveAll(dir)
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}

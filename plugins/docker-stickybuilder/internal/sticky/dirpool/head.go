@@ -1,0 +1,97 @@
+package dirpool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disk"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/durable"
+)
+
+type headFile struct {
+	Format     int          `json:"format"`
+	Lineage    disk.Lineage `json:"lineage"`
+	Generation string       `json:"generation"`
+}
+
+// Head returns the current generation of a lineage, nil if there is none.
+func (p *Pool) Head(_ context.Context, l disk.Lineage) (*disk.Generation, error) {
+	g, err := p.head(l)
+	if err != nil {
+		return nil, fmt.Errorf("reading the head of %s: %w", l, err)
+	}
+	return g, nil
+}
+
+func (p *Pool) head(l disk.Lineage) (*disk.Generation, error) {
+	id, err := p.headID(l)
+	if err != nil || id == "" {
+		return nil, err
+	}
+	return p.meta(filepath.Join(p.generation(l, id), "meta.json"))
+}
+
+func (p *Pool) headID(l disk.Lineage) (string, error) {
+	path := filepath.Join(p.lineage(l), "head.json")
+	var h headFile
+	err := durable.ReadJSON(path, &h)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	if err := checkFormat(h.Format); err != nil {
+		return "", err
+	}
+	if !disk.ValidID(h.Generation) || h.Lineage != l {
+		return "", fmt.Errorf("%s is damaged", path)
+	}
+	return h.Generation, nil
+}
+
+func (p *Pool) meta(path string) (*disk.Generation, error) {
+	var g disk.Generation
+	if err := durable.ReadJSON(path, &g); err != nil {
+		return nil, err
+	}
+	if err := checkFormat(g.Format); err != nil {
+		return nil, err
+	}
+	if !disk.ValidID(g.ID) {
+		return nil, fmt.Errorf("%s is damaged", path)
+	}
+	return &g, nil
+}
+
+// swapHead makes next the head if from, "" for none, still is. The caller holds
+// the lineage's lock.
+func (p *Pool) swapHead(l disk.Lineage, from, next string) error {
+	now, err := p.headID(l)
+	if err != nil {
+		return err
+	}
+	if now != from {
+		return fmt.Errorf("%w: the head is %s and no longer %s", disk.ErrConflict, now, orNone(from))
+	}
+	return durable.WriteJSON(filepath.Join(p.lineage(l), "head.json"), headFile{disk.Format, l, next}, 0o600)
+}
+
+func orNone(id string) string {
+	if id == "" {
+		return "empty"
+	}
+	return id
+}
+
+func (p *Pool) makeLineage(l disk.Lineage) error {
+	dir := p.lineage(l)
+	if err := os.MkdirAll(filepath.Join(dir, "generations"), 0o700); err != nil {
+		return err
+	}
+	return durable.SyncDir(filepath.Dir(dir))
+}

@@ -1,0 +1,172 @@
+// Package dirpool keeps sticky disks in a directory of this machine, --disk
+// dir:PATH.
+//
+//	PATH/pool.json, PATH/lock                   format; held while copies are claimed or swept
+//	PATH/lineages/LINEAGE/head.json             the current generation
+//	PATH/lineages/LINEAGE/generations/ID/       meta.json, lock, root/
+//	PATH/work/ID/                               lock, root/: a job's working copy
+//	PATH/trash/                                 what is being removed
+//
+// A working copy is made by a backend, the cheapest that the filesystem offers:
+// a btrfs snapshot, a tree of files that share their blocks, or a plain copy.
+// Commit renames the working copy into the generations, which costs the same for
+// any size, and then moves the head; so only the start of a job ever copies.
+//
+// The lock of a working copy is held by the processes that use it, and the lock
+// of a generation by those that clone it. What nobody holds is free to be swept.
+package dirpool
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disk"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/durable"
+	"github.com/dockerfactory/dockerfactory/shared/fault"
+)
+
+// Options of Open.
+type Options struct {
+	Now  func() time.Time // required
+	Keep int              // generations kept per lineage; 0 means 3
+	Wait time.Duration    // how long to wait for a lock; 0 means 10 s
+}
+
+// A Pool is an opened directory of disks. It holds no resources.
+type Pool struct {
+	dir     string
+	backend backend
+	options Options
+}
+
+type poolFile struct {
+	Format int `json:"format"`
+}
+
+// Open opens the pool at dir, an absolute path, and makes it if there is none.
+// It fails if the directory cannot be written or was made by a newer version.
+func Open(dir string, o Options) (*Pool, error) {
+	if o.Keep <= 0 {
+		o.Keep = 3
+	}
+	if o.Wait <= 0 {
+		o.Wait = 10 * time.Second
+	}
+	p := &Pool{dir: dir, options: o}
+	if err := p.open(); err != nil {
+		return nil, fmt.Errorf("opening disk pool %s: %w", dir, err)
+	}
+	return p, nil
+}
+
+func (p *Pool) open() error {
+	if !filepath.IsAbs(p.dir) {
+		return errors.New("the path is not absolute")
+	}
+	var f poolFile
+	switch err := durable.ReadJSON(p.file("pool.json"), &f); {
+	case errors.Is(err, fs.ErrNotExist):
+		if err := p.create(); err != nil {
+			return writable(err)
+		}
+	case errors.Is(err, unix.ENOTDIR):
+		return fault.Hint(errors.New("it is not a directory"), "name a directory, or one that does not exist yet")
+	case err != nil:
+		return err
+	default:
+		if err := checkFormat(f.Format); err != nil {
+			return err
+		}
+	}
+	// Access, not the mode bits: it knows read-only filesystems.
+	if err := unix.Access(p.file("work"), unix.W_OK); err != nil {
+		return writable(err)
+	}
+	b, err := probe(p.file("work"))
+	if err != nil {
+		return err
+	}
+	p.backend = b
+	return nil
+}
+
+func (p *Pool) create() error {
+	if st, err := os.Stat(p.dir); err == nil && !st.IsDir() {
+		return fault.Hint(errors.New("it is not a directory"), "name a directory, or one that does not exist yet")
+	}
+	if names, err := os.ReadDir(p.dir); err == nil && foreign(names) {
+		return fault.Hint(errors.New("the directory is not empty and no disk pool"), "name an empty directory, or one that does not exist yet")
+	}
+	// The pool holds root's files, set-uid ones among them: nobody else may enter.
+	for _, d := range []string{"", "lineages", "work", "trash"} {
+		if err := os.MkdirAll(p.file(d), 0o700); err != nil {
+			return err
+		}
+	}
+	return durable.WriteJSON(p.file("pool.json"), poolFile{disk.Format}, 0o600)
+}
+
+// foreign reports whether a directory holds anything but what a former, unfinished
+// create or a fresh filesystem puts there.
+func foreign(names []os.DirEntry) bool {
+	for _, n := range names {
+		switch name := n.Name(); {
+		case name == "lineages", name == "work", name == "trash", name == "lost+found", strings.HasPrefix(name, ".tmp-pool.json"):
+		default:
+			return true
+		}
+	}
+	return false
+}
+
+func writable(err error) error {
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.EROFS) {
+		return fault.Hint(err, "the pool has to be writable: run as root, or name another one with --disk dir:PATH")
+	}
+	return err
+}
+
+func checkFormat(format int) error {
+	if format > disk.Format {
+		return fault.Hint(fmt.Errorf("%w: format %d, and this one reads up to %d", disk.ErrNewer, format, disk.Format),
+			"upgrade the plugin, or name another pool with --disk dir:PATH")
+	}
+	return nil
+}
+
+func (p *Pool) file(elem ...string) string {
+	return filepath.Join(append([]string{p.dir}, elem...)...)
+}
+
+func (p *Pool) work(id string) string { return p.file("work", id) }
+
+func (p *Pool) generation(l disk.Lineage, id string) string {
+	return filepath.Join(p.lineage(l), "generations", id)
+}
+
+var unsafeInName = regexp.MustCompile(`[^a-zA-Z0-9.-]+`)
+
+// lineage is the directory of a lineage: readable, and unique by its hash.
+func (p *Pool) lineage(l disk.Lineage) string {
+	sum := sha256.Sum256([]byte(l.Key + "\x00" + l.Platform))
+	slug := strings.Trim(unsafeInName.ReplaceAllString(l.Key, "-"), "-.")
+	return p.file("lineages", fmt.Sprintf("%.40s-%x", slug, sum[:8]))
+}
+
+func (p *Pool) lock(ctx context.Context, path string, mode durable.LockMode) (*durable.Lock, error) {
+	l, err := durable.TakeLock(ctx, path, mode, p.options.Wait)
+	if errors.Is(err, durable.ErrLocked) {
+		return nil, fault.Hint(fmt.Errorf("%w: %w", disk.ErrInUse, err), "another job commits to or cleans this disk; try again when it is done")
+	}
+	return l, err
+}

@@ -1,0 +1,123 @@
+// Package disk is the vocabulary of sticky disks: a disk is a chain of immutable
+// generations under one head per lineage. A job works on a private clone of the
+// head, and commits the clone as the next generation or discards it.
+//
+// Pools that keep disks are other packages, such as dirpool.
+package disk
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/dockerfactory/dockerfactory/shared/fault"
+)
+
+// Format is the version of everything that pools store. A pool, head or
+// generation of a newer one is refused with ErrNewer.
+const Format = 1
+
+// Errors of pools.
+var (
+	ErrNewer    = errors.New("written by a newer version of docker stickybuilder")
+	ErrInUse    = errors.New("the disk is in use")
+	ErrNoSpace  = errors.New("not enough space")
+	ErrConflict = errors.New("another job has committed meanwhile")
+	ErrGone     = errors.New("the working copy is gone")
+)
+
+// A Lineage is what a head belongs to.
+type Lineage struct {
+	Key      string `json:"key"`      // what the user wants to share a cache among
+	Platform string `json:"platform"` // of the builder, such as "linux/amd64"
+}
+
+func (l Lineage) String() string { return l.Key + " (" + l.Platform + ")" }
+
+// A Generation describes one immutable state of a disk.
+type Generation struct {
+	Format          int       `json:"format"`
+	ID              string    `json:"id"`
+	Parent          string    `json:"parent,omitempty"` // "" for the first one
+	Lineage         Lineage   `json:"lineage"`
+	Created         time.Time `json:"created"`
+	BuildkitVersion string    `json:"buildkitVersion"`
+	Builder         string    `json:"builder"`       // NAME of the builder that wrote it
+	CleanShutdown   bool      `json:"cleanShutdown"` // buildkitd ended by itself, not by SIGKILL
+	Builds          Tally     `json:"builds"`        // of the job that wrote it
+}
+
+// A Tally counts builds by their outcome, and the steps of all of them.
+type Tally struct {
+	OK          int `json:"ok"`
+	Failed      int `json:"failed"`
+	Cancelled   int `json:"cancelled"`
+	Lost        int `json:"lost"`
+	Running     int `json:"running"`
+	CachedSteps int `json:"cachedSteps"`
+	TotalSteps  int `json:"totalSteps"`
+}
+
+// Total is the number of builds.
+func (t Tally) Total() int { return t.OK + t.Failed + t.Cancelled + t.Lost + t.Running }
+
+// Working is a job's private, writable clone.
+type Working struct {
+	ID      string  `json:"id"`   // becomes the generation's id at commit
+	Root    string  `json:"root"` // directory for buildkitd's root
+	Lineage Lineage `json:"lineage"`
+	Parent  string  `json:"parent,omitempty"` // generation it is a clone of; "" if it started empty
+	Clone   Clone   `json:"clone"`
+}
+
+// Clone says how a working copy was made.
+type Clone struct {
+	Method       string `json:"method"` // "empty", "snapshot", "reflink" or "copy"
+	Milliseconds int64  `json:"milliseconds"`
+	Entries      int64  `json:"entries,omitempty"` // directory entries made, one by one
+	Bytes        int64  `json:"bytes,omitempty"`   // bytes moved
+}
+
+// Warm reports whether the clone began with a former job's state.
+func (w *Working) Warm() bool { return w.Parent != "" }
+
+var idPattern = regexp.MustCompile(`^[0-9]{8}T[0-9]{6}Z-[0-9a-f]{12}$`)
+
+// ValidID reports whether id looks like NewID's. What was read from a file is
+// checked before it becomes part of a path.
+func ValidID(id string) bool { return idPattern.MatchString(id) }
+
+// NewID makes an id that sorts by time; entropy tells apart what is made in the
+// same second and has at least 6 bytes.
+func NewID(now time.Time, entropy []byte) string {
+	return fmt.Sprintf("%s-%x", now.UTC().Format("20060102T150405Z"), entropy[:6])
+}
+
+// A Spec is the value of --disk, SCHEME:REST.
+type Spec struct{ Scheme, Path string }
+
+func (s Spec) String() string { return s.Scheme + ":" + s.Path }
+
+var schemes = []string{"dir"}
+
+// ParseSpec reads SCHEME:REST; the error for an unknown scheme proposes one.
+func ParseSpec(s string) (Spec, error) {
+	scheme, path, found := strings.Cut(s, ":")
+	if !found || strings.ContainsRune(scheme, '/') {
+		return Spec{}, fault.Hint(fmt.Errorf("parsing disk %q: the scheme is missing", s), "did you mean dir:%s", s)
+	}
+	if !slices.Contains(schemes, scheme) {
+		err := fmt.Errorf("parsing disk %q: unknown scheme %q", s, scheme)
+		if near := fault.Nearest(scheme, schemes); near != "" {
+			return Spec{}, fault.Hint(err, "did you mean %s:%s", near, path)
+		}
+		return Spec{}, fault.Hint(err, "known schemes: %s:", strings.Join(schemes, ":, "))
+	}
+	if path == "" {
+		return Spec{}, fault.Hint(fmt.Errorf("parsing disk %q: the path is missing", s), "name a directory: %s:/var/lib/docker-stickybuilder", scheme)
+	}
+	return Spec{scheme, path}, nil
+}

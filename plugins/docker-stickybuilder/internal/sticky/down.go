@@ -1,0 +1,224 @@
+package sticky
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/builderstore"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disk"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/durable"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/history"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/instance"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/process"
+	"github.com/dockerfactory/dockerfactory/shared/fault"
+	"github.com/dockerfactory/dockerfactory/shared/progress"
+)
+
+// DownOptions say how to end a builder.
+type DownOptions struct {
+	Name   string
+	Policy history.Policy
+	Drain  time.Duration // how long builds under way may go on
+}
+
+// Down ends a builder and takes it out of the buildx store. Without such a
+// builder the report's decision is Idle. It also cleans up after a supervisor, a
+// daemon or a machine that died.
+//
+// The error is not nil if the decision could not be carried out; the report then
+// is there nevertheless. When ctx is cancelled, the supervisor still goes on to
+// the end, and another Down waits for it.
+func (h Host) Down(ctx context.Context, o DownOptions, r progress.Reporter) (*Report, error) {
+	lock, err := h.lockName(ctx, o.Name)
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Close()
+	inst, err := h.State.Dir(o.Name).Load()
+	if err != nil {
+		return nil, err
+	}
+	if inst == nil {
+		return &Report{Name: o.Name, Decision: Idle, Reason: "no such builder is up", Builds: []history.Build{}}, nil
+	}
+	return h.end(ctx, inst, instance.Stop{Policy: string(o.Policy), Drain: o.Drain}, r)
+}
+
+// slack is what a supervisor needs beyond the time for draining: the daemon's
+// ladder, the databases' check, and the removal of a big copy.
+const slack = 2 * time.Minute
+
+// end ends the builder by way of its supervisor, or in its place if that is gone.
+func (h Host) end(ctx context.Context, i *instance.Instance, stop instance.Stop, r progress.Reporter) (*Report, error) {
+	dir := h.State.Dir(i.Name)
+	run, err := dir.LoadRun()
+	if err != nil {
+		return nil, err
+	}
+	if run.Supervisor.Alive() {
+		if err := h.askSupervisor(ctx, dir, run.Supervisor, stop, r); err != nil {
+			return nil, err
+		}
+	}
+	report, failed, err := h.takeReport(ctx, dir, i, stop, r)
+	if err != nil {
+		return nil, err
+	}
+	if err := h.unregister(dir, i); err != nil {
+		return report, errors.Join(failed, err)
+	}
+	return report, errors.Join(failed, dir.RemoveSocketDir(), h.State.Archive(i.Name))
+}
+
+// askSupervisor leaves the request, signals, and waits until the supervisor has
+// ended; one that takes far too long is killed, and its daemon with it.
+func (h Host) askSupervisor(ctx context.Context, dir instance.Dir, id process.ID, stop instance.Stop, r progress.Reporter) error {
+	if err := dir.SaveStop(stop); err != nil {
+		return err
+	}
+	// One that is on its way already takes no notice.
+	if err := id.Signal(unix.SIGTERM); err != nil {
+		return err
+	}
+	const slice = 50 * time.Millisecond
+	var step progress.Step
+	phase := ""
+	show := func(now string) {
+		if now == phase {
+			return
+		}
+		phase = now
+		if step != nil {
+			step.Done(nil)
+		}
+		step = nil
+		if now != "" {
+			step = r.Step(phaseName(now))
+		}
+	}
+	defer show("")
+	for waited := time.Duration(0); !id.Wait(ctx, slice); waited += slice {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if waited > stop.Drain+slack {
+			_, err := id.Stop(ctx, process.Rung{Signal: unix.SIGKILL, Wait: 10 * time.Second})
+			return err
+		}
+		if run, err := dir.LoadRun(); err == nil {
+			show(run.Phase)
+		}
+	}
+	return nil
+}
+
+func phaseName(p string) string {
+	switch p {
+	case instance.PhaseDraining:
+		return "waiting for builds under way"
+	case instance.PhaseChecking:
+		return "checking the databases"
+	case instance.PhaseSaving:
+		return "committing the disk"
+	case instance.PhaseDropping:
+		return "discarding the working copy"
+	}
+	return "stopping buildkitd"
+}
+
+// takeReport returns the supervisor's report or, if it died without one, cleans
+// up in its place and decides. failed says that the decision could not be carried
+// out; err that there is no decision.
+func (h Host) takeReport(ctx context.Context, dir instance.Dir, i *instance.Instance, stop instance.Stop, r progress.Reporter) (report *Report, failed, err error) {
+	report = &Report{}
+	err = durable.ReadJSON(dir.File(instance.Report), report)
+	if err == nil {
+		if report.Error != "" {
+			failed = errors.New(report.Error)
+			if report.Hint != "" {
+				failed = fault.Hint(failed, "%s", report.Hint)
+			}
+		}
+		return report, failed, nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, err
+	}
+	err = progress.Do(r, "cleaning up", func(progress.Step) error {
+		report, failed, err = h.replaceSupervisor(ctx, dir, i, stop)
+		return err
+	})
+	return report, failed, err
+}
+
+func (h Host) replaceSupervisor(ctx context.Context, dir instance.Dir, i *instance.Instance, stop instance.Stop) (*Report, error, error) {
+	run, err := dir.LoadRun()
+	if err != nil {
+		return nil, nil, err
+	}
+	// The daemon dies with its supervisor; make sure that it has.
+	if _, err := run.Buildkitd.Stop(ctx, process.Rung{Signal: unix.SIGKILL, Wait: 10 * time.Second}); err != nil {
+		return nil, nil, err
+	}
+	process.KillCgroup(dir.Cgroup())
+	e := ending{host: h, dir: dir, inst: i, run: run, policy: history.Policy(stop.Policy), unwatched: !run.Supervisor.IsZero(), phase: func(string) {}}
+	pool, err := h.openDisk(i.Disk)
+	if err != nil {
+		return nil, nil, err
+	}
+	if head, err := pool.Head(ctx, i.Working.Lineage); err == nil && head != nil && head.ID == i.Working.ID {
+		return e.committed(head), nil, nil
+	}
+	lock, err := pool.Reopen(ctx, &i.Working)
+	switch {
+	case errors.Is(err, disk.ErrGone):
+		e.policy, e.override = history.Never, "the supervisor died, and the working copy is gone"
+		if run.Supervisor.IsZero() {
+			e.override = "it was never started"
+		}
+	case err != nil:
+		return nil, nil, fault.Hint(fmt.Errorf("cleaning up builder %s: %w", i.Name, err), "something still uses the working copy: see fuser -v %s", i.Working.Root)
+	}
+	defer lock.Close()
+	report, failed := e.decide(ctx)
+	return report, failed, nil
+}
+
+// committed reports for a supervisor that died after it had moved the head.
+func (e ending) committed(head *disk.Generation) *Report {
+	return &Report{
+		Name: e.inst.Name, Decision: Committed, Reason: "it was committed before the supervisor died", Policy: string(e.policy),
+		Disk: e.inst.Disk, Key: head.Lineage.Key, Platform: head.Lineage.Platform, Parent: head.Parent, Generation: head.ID, Head: head.ID,
+		BuildkitVersion: head.BuildkitVersion, CleanShutdown: head.CleanShutdown, Started: e.inst.Created, Stopped: e.host.Now().UTC(),
+		Summary: head.Builds, Builds: e.builds(),
+	}
+}
+
+func (e ending) builds() []history.Build {
+	story, err := history.ReadJournal(e.dir.File(instance.Journal))
+	if err != nil || story.Builds == nil {
+		return []history.Build{}
+	}
+	return story.Builds
+}
+
+func (h Host) unregister(dir instance.Dir, i *instance.Instance) error {
+	if i.Store != "" {
+		store, err := builderstore.Open(i.Store)
+		if err != nil {
+			return err
+		}
+		if err := store.Unregister(i.Name, dir.Endpoint(), i.Previous); err != nil {
+			return err
+		}
+	}
+	if i.Environment != nil {
+		return setEnv(i.Environment.Path, i.Environment.Previous)
+	}
+	return nil
+}

@@ -1,0 +1,166 @@
+package sticky
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/daemon"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disk"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/durable"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/history"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/instance"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/mounts"
+	"github.com/dockerfactory/dockerfactory/shared/fault"
+)
+
+const (
+	patience     = 15 * time.Second // for the daemon after its first SIGTERM
+	drainPoll    = 50 * time.Millisecond
+	finalizeTime = 5 * time.Second
+)
+
+// finish is the supervisor's way to the end: wait for builds, take over what the
+// history has, stop the daemon, decide.
+func (s *supervisor) finish(ctx context.Context) error {
+	request, err := s.dir.LoadStop()
+	if err != nil {
+		s.say("%v", err)
+	}
+	e := ending{host: s.host, dir: s.dir, inst: s.inst, run: s.run, phase: s.phase}
+	if request == nil {
+		request = &instance.Stop{Policy: string(history.Never)}
+		e.override = "the supervisor was stopped by a signal and not by docker stickybuilder down"
+	}
+	e.policy = history.Policy(request.Policy)
+	if s.run.Crash == "" {
+		s.phase(instance.PhaseDraining)
+		s.drain(ctx, request.Drain)
+		s.phase(instance.PhaseStopping)
+	}
+	e.clean = s.end(ctx)
+	e.run, e.unwatched = s.run, s.deaf != nil
+	_, err = e.decide(ctx)
+	return errors.Join(err, s.journal.Close())
+}
+
+// drain waits until no build is under way, at most for limit, and then makes the
+// journal complete. A client that was interrupted is gone before BuildKit has
+// written down that its build was cancelled.
+func (s *supervisor) drain(ctx context.Context, limit time.Duration) {
+	deadline := s.host.Now().Add(limit)
+	for s.host.Now().Before(deadline) {
+		n, err := s.witness.Active(ctx)
+		if err != nil || n == 0 {
+			break
+		}
+		time.Sleep(drainPoll)
+	}
+	if err := s.witness.Sweep(ctx); err != nil {
+		s.hearNoMore(err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, finalizeTime)
+	defer cancel()
+	if err := s.witness.Finalize(ctx); err != nil {
+		s.say("finalizing traces: %v", err)
+	}
+}
+
+// An ending decides about the working copy of a builder whose daemon has ended.
+type ending struct {
+	host      Host
+	dir       instance.Dir
+	inst      *instance.Instance
+	run       instance.Run
+	policy    history.Policy
+	override  string // the reason, if it is not the policy's
+	clean     bool   // the daemon ended when asked
+	unwatched bool
+	phase     func(string)
+}
+
+// decide commits or discards the working copy and writes the report. The error
+// says that the decision could not be carried out; the report has it too.
+func (e ending) decide(ctx context.Context) (*Report, error) {
+	story, err := history.ReadJournal(e.dir.File(instance.Journal))
+	if err != nil {
+		story.Damaged++
+	}
+	story.End()
+	w := &e.inst.Working
+	r := &Report{
+		Name: e.inst.Name, Policy: string(e.policy), Disk: e.inst.Disk,
+		Key: w.Lineage.Key, Platform: w.Lineage.Platform, Parent: w.Parent,
+		BuildkitVersion: e.run.BuildkitVersion, CleanShutdown: e.clean, Started: e.inst.Created,
+		Summary: story.Tally(), Builds: story.Builds,
+	}
+	if r.Builds == nil {
+		r.Builds = []history.Build{}
+	}
+	commit, reason := e.policy.Decide(history.Facts{
+		Builds: r.Summary, ReadOnly: e.inst.ReadOnly, Crash: first(e.run.Crash, story.Exit), Unwatched: e.unwatched || story.Damaged > 0,
+	})
+	if e.override != "" {
+		commit, reason = false, e.override
+	}
+	r.Decision, r.Reason = Discarded, reason
+	err = e.carryOut(ctx, commit, r)
+	if err != nil {
+		r.Error, r.Hint = err.Error(), fault.HintOf(err)
+	}
+	r.Stopped = e.host.Now().UTC()
+	return r, errors.Join(err, durable.WriteJSON(e.dir.File(instance.Report), r, 0o600))
+}
+
+func (e ending) carryOut(ctx context.Context, commit bool, r *Report) error {
+	w := &e.inst.Working
+	pool, err := e.host.openDisk(e.inst.Disk)
+	if err != nil {
+		return err
+	}
+	if w.Root != "" {
+		if _, err := mounts.UnmountBelow(w.Root); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	var failed error
+	if commit {
+		failed = e.commit(ctx, pool, r)
+	}
+	if r.Generation == "" {
+		e.phase(instance.PhaseDropping)
+		failed = errors.Join(failed, pool.Discard(ctx, w))
+	}
+	if head, err := pool.Head(ctx, w.Lineage); err == nil && head != nil {
+		r.Head = head.ID
+	}
+	return failed
+}
+
+// commit fills in the report's decision. Databases that are not sound, also
+// because the disk ran full, are a reason not to commit and no error.
+func (e ending) commit(ctx context.Context, pool Disk, r *Report) error {
+	w := &e.inst.Working
+	e.phase(instance.PhaseChecking)
+	if err := errors.Join(daemon.Tidy(w.Root), daemon.Check(ctx, w.Root)); err != nil {
+		r.Reason = fmt.Sprintf("%s, but the disk is not sound: %v", r.Reason, err)
+		return nil
+	}
+	e.phase(instance.PhaseSaving)
+	g, err := pool.Commit(ctx, w, disk.Generation{
+		BuildkitVersion: e.run.BuildkitVersion, Builder: e.inst.Name, CleanShutdown: e.clean, Builds: r.Summary,
+	})
+	switch {
+	case errors.Is(err, disk.ErrConflict):
+		r.Decision, r.Generation = Conflict, g.ID
+		r.Reason += ", but another job has committed meanwhile"
+	case err != nil:
+		r.Reason += ", but the commit failed"
+		return err
+	default:
+		r.Decision, r.Generation = Committed, g.ID
+	}
+	return nil
+}

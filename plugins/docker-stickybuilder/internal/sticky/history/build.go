@@ -1,0 +1,110 @@
+// Package history knows what was built, from BuildKit's own history and from
+// nothing else: every solve counts, whichever client asked for it. A [Witness]
+// listens while the daemon runs and writes a [Journal] outside of the disk, so
+// that a build which the daemon took with it when it died is still known to have
+// been started.
+package history
+
+import (
+	"path"
+	"strings"
+	"time"
+	"unicode"
+
+	controlapi "github.com/moby/buildkit/api/services/control"
+	"google.golang.org/grpc/codes"
+)
+
+// An Outcome is how a build ended.
+type Outcome string
+
+const (
+	Running   Outcome = "running"
+	OK        Outcome = "ok"
+	Failed    Outcome = "failed"
+	Cancelled Outcome = "cancelled" // by its client, or by bake because a sibling failed
+	Lost      Outcome = "lost"      // started and never completed: the daemon died
+)
+
+// A Build is one solve as reports show it. The JSON form is stable: fields may
+// be added, none is renamed or removed.
+type Build struct {
+	Ref         string    `json:"ref"`              // BuildKit's id of the build
+	Name        string    `json:"name"`             // build context and Dockerfile, as far as they are known
+	Target      string    `json:"target,omitempty"` // stage asked for
+	Outcome     Outcome   `json:"outcome"`
+	CachedSteps int       `json:"cachedSteps"`
+	TotalSteps  int       `json:"totalSteps"` // 0 for a build that is lost
+	Seconds     float64   `json:"seconds"`    // 0 while it is not known
+	Error       string    `json:"error,omitempty"`
+	Started     time.Time `json:"started"`
+}
+
+// fromRecord takes over what a report needs. Other attributes, build arguments
+// among them, may hold secrets and are left behind.
+func fromRecord(r *controlapi.BuildHistoryRecord) Build {
+	b := Build{
+		Ref:         clean(r.Ref),
+		Name:        buildName(r.FrontendAttrs),
+		Target:      clean(r.FrontendAttrs["target"]),
+		Outcome:     Running,
+		CachedSteps: int(r.NumCachedSteps),
+		TotalSteps:  int(r.NumTotalSteps),
+	}
+	if r.CreatedAt != nil {
+		b.Started = r.CreatedAt.AsTime().UTC()
+	}
+	if r.CompletedAt == nil {
+		return b
+	}
+	b.Outcome = OK
+	if r.Error != nil {
+		b.Outcome = Failed
+		if codes.Code(r.Error.Code) == codes.Canceled {
+			b.Outcome = Cancelled
+		}
+		b.Error = clean(r.Error.Message)
+	}
+	if !b.Started.IsZero() {
+		b.Seconds = max(0, r.CompletedAt.AsTime().Sub(b.Started).Seconds())
+	}
+	return b
+}
+
+const defaultDockerfile = "Dockerfile"
+
+// buildName makes a short name of the frontend attributes that buildx sets: the
+// last part of the context, and of the Dockerfile if that is not the usual one.
+func buildName(attrs map[string]string) string {
+	context := attrs["context"]
+	if local := attrs["vcs:localdir:context"]; local != "" {
+		context = local
+	}
+	if i := strings.LastIndexByte(context, '#'); i >= 0 && strings.Contains(context[:i], "://") {
+		context = context[:i]
+	}
+	name := path.Base(strings.TrimSuffix(strings.TrimRight(context, "/"), ".git"))
+	if name == "." || name == "/" {
+		name = ""
+	}
+	if file := path.Base(attrs["filename"]); file != "." && file != "/" && file != defaultDockerfile {
+		if name != "" {
+			name += "/"
+		}
+		name += file
+	}
+	return clean(name)
+}
+
+// maxText bounds what a client may put into reports.
+const maxText = 400
+
+// clean makes text from a client fit for one line of a terminal: no control
+// characters, bounded.
+func clean(s string) string {
+	s = strings.Join(strings.FieldsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }), " ")
+	if len(s) > maxText {
+		s = strings.ToValidUTF8(s[:maxText], "") + "…"
+	}
+	return s
+}

@@ -1,0 +1,165 @@
+package history
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	controlapi "github.com/moby/buildkit/api/services/control"
+	"google.golang.org/grpc"
+)
+
+// A Source is the part of BuildKit's control API that a witness needs.
+type Source interface {
+	ListenBuildHistory(context.Context, *controlapi.BuildHistoryRequest, ...grpc.CallOption) (controlapi.Control_ListenBuildHistoryClient, error)
+	UpdateBuildHistory(context.Context, *controlapi.UpdateBuildHistoryRequest, ...grpc.CallOption) (*controlapi.UpdateBuildHistoryResponse, error)
+}
+
+// A Witness listens to a daemon's history and writes into a journal what is new.
+// BuildKit may repeat events, change their order, and drop those in flight when
+// it stops; so an event counts once per ref, and Sweep is to be called last.
+type Witness struct {
+	source  Source
+	journal *Journal
+	now     func() time.Time
+
+	mu   sync.Mutex
+	seen map[string]Outcome // the latest outcome in the journal; "" for the baseline
+}
+
+// NewWitness makes a witness of source that writes into journal.
+func NewWitness(source Source, journal *Journal, now func() time.Time) *Witness {
+	return &Witness{source: source, journal: journal, now: now, seen: map[string]Outcome{}}
+}
+
+// baselineOutcome marks refs that the disk brought along.
+const baselineOutcome Outcome = "baseline"
+
+// Baseline notes the builds that the daemon knows before the job has begun: they
+// rode along on the disk and are not the job's.
+func (w *Witness) Baseline(ctx context.Context) error {
+	var refs []string
+	err := w.listen(ctx, &controlapi.BuildHistoryRequest{EarlyExit: true}, func(r *controlapi.BuildHistoryRecord) error {
+		if b := fromRecord(r); b.Outcome != Running {
+			refs = append(refs, b.Ref)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("reading the history on the disk: %w", err)
+	}
+	w.mu.Lock()
+	for _, ref := range refs {
+		w.seen[ref] = baselineOutcome
+	}
+	w.mu.Unlock()
+	return w.journal.append(event{Time: w.now().UTC(), Type: eventBaseline, Refs: refs})
+}
+
+// Watch listens until ctx is done and connects again whenever the stream ends.
+// It returns early only if the journal cannot be written.
+func (w *Witness) Watch(ctx context.Context) error {
+	for {
+		err := w.listen(ctx, &controlapi.BuildHistoryRequest{}, w.note)
+		var failed *journalError
+		if errors.As(err, &failed) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(reconnectAfter):
+		}
+	}
+}
+
+const reconnectAfter = 100 * time.Millisecond
+
+// Sweep takes over what the daemon knows now and the stream may have missed.
+func (w *Witness) Sweep(ctx context.Context) error {
+	if err := w.listen(ctx, &controlapi.BuildHistoryRequest{EarlyExit: true}, w.note); err != nil {
+		return fmt.Errorf("reading the history: %w", err)
+	}
+	return nil
+}
+
+// Active counts the builds that are under way.
+func (w *Witness) Active(ctx context.Context) (int, error) {
+	n := 0
+	err := w.listen(ctx, &controlapi.BuildHistoryRequest{ActiveOnly: true, EarlyExit: true}, func(*controlapi.BuildHistoryRecord) error {
+		n++
+		return nil
+	})
+	return n, err
+}
+
+// Finalize has the daemon write the traces of the job's builds now, which it
+// would otherwise do some seconds after each build.
+func (w *Witness) Finalize(ctx context.Context) error {
+	w.mu.Lock()
+	var refs []string
+	for ref, o := range w.seen {
+		if o != baselineOutcome && o != Running {
+			refs = append(refs, ref)
+		}
+	}
+	w.mu.Unlock()
+	var errs []error
+	for _, ref := range refs {
+		_, err := w.source.UpdateBuildHistory(ctx, &controlapi.UpdateBuildHistoryRequest{Ref: ref, Finalize: true})
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+func (w *Witness) listen(ctx context.Context, req *controlapi.BuildHistoryRequest, fn func(*controlapi.BuildHistoryRecord) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // ends the stream when fn fails
+	stream, err := w.source.ListenBuildHistory(ctx, req)
+	if err != nil {
+		return err
+	}
+	for {
+		e, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if e.Record == nil || e.Record.Ref == "" || e.Type == controlapi.BuildHistoryEventType_DELETED {
+			continue
+		}
+		if err := fn(e.Record); err != nil {
+			return err
+		}
+	}
+}
+
+type journalError struct{ error }
+
+func (e *journalError) Unwrap() error { return e.error }
+
+// note writes a record into the journal unless it says nothing new. Whether a
+// build has ended is told by the record, not by the event's type.
+func (w *Witness) note(r *controlapi.BuildHistoryRecord) error {
+	b := fromRecord(r)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	known, ok := w.seen[b.Ref]
+	if ok && (known != Running || b.Outcome == Running) {
+		return nil
+	}
+	e := event{Time: w.now().UTC(), Type: eventStarted, Build: &b}
+	if b.Outcome != Running {
+		e.Type = eventComplete
+	}
+	if err := w.journal.append(e); err != nil {
+		return &journalError{err}
+	}
+	w.seen[b.Ref] = b.Outcome
+	return nil
+}

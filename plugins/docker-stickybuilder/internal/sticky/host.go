@@ -1,0 +1,97 @@
+// Package sticky runs builders on sticky disks. [Host.Up] clones a disk's head,
+// starts buildkitd on the clone under a supervisor that outlives the command, and
+// registers it with buildx; [Host.Down] ends it and commits the clone if the
+// builds deserve it; [Host.Supervise] is the supervisor.
+//
+// All three only talk through the files of package instance, the kernel and
+// BuildKit's API, so that any of them may be killed at any time: the next one
+// finds out what is left and cleans it up.
+package sticky
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/dirpool"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disk"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/durable"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/instance"
+	"github.com/dockerfactory/dockerfactory/shared/progress"
+)
+
+// A Host is the surroundings in which builders live.
+type Host struct {
+	State   instance.State
+	Now     func() time.Time
+	Entropy io.Reader
+	Environ []string // for the supervisor and buildkitd, NAME=value
+	Path    string   // PATH
+	IsRoot  bool
+	// Supervisor is the command line that runs Host.Supervise for a name. File
+	// descriptor 3 is where it announces itself, 4 the lock of the working copy.
+	Supervisor func(name string) []string
+}
+
+// A Disk keeps the generations of a disk and lends working copies of them.
+// Implementations pass the suite in package disktest, whose tests state what is
+// expected of each method.
+type Disk interface {
+	// Head returns the current generation, nil if there is none.
+	Head(context.Context, disk.Lineage) (*disk.Generation, error)
+	// Clone lends a private, writable copy of the head, or an empty one. The
+	// lock is held by whoever uses the copy.
+	Clone(ctx context.Context, l disk.Lineage, id string, step progress.Step) (*disk.Working, *durable.Lock, error)
+	// Reopen takes over a copy whose holder has died; disk.ErrGone if there is none.
+	Reopen(context.Context, *disk.Working) (*durable.Lock, error)
+	// Commit makes the copy the head if the head still is what it was cloned
+	// from, else keeps it beside the head and returns disk.ErrConflict.
+	Commit(context.Context, *disk.Working, disk.Generation) (disk.Generation, error)
+	// Discard removes the copy; one that is gone is no error.
+	Discard(context.Context, *disk.Working) error
+	// Sweep removes copies that nobody holds and returns their number.
+	Sweep(context.Context) (int, error)
+}
+
+var _ Disk = (*dirpool.Pool)(nil)
+
+// openDisk opens the disk that a --disk value names.
+func (h Host) openDisk(spec string) (Disk, error) {
+	s, err := disk.ParseSpec(spec)
+	if err != nil {
+		return nil, err
+	}
+	return dirpool.Open(s.Path, dirpool.Options{Now: h.Now})
+}
+
+// dropped are variables that must not reach a process which outlives the
+// command: CI runners kill what carries their mark, the docker CLI's plugin
+// socket would cancel it, and the service manager's sockets are not its own.
+var dropped = []string{
+	"RUNNER_TRACKING_ID", "JENKINS_NODE_COOKIE", "BUILDX_BUILDER", "NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES",
+	"DOCKER_CLI_PLUGIN_SOCKET", "DOCKER_CLI_PLUGIN_ORIGINAL_CLI_COMMAND", "DOCKER_CLI_PLUGIN_USE_DIAL_STDIO", "OTEL_RESOURCE_ATTRIBUTES",
+}
+
+func detachedEnviron(environ []string) []string {
+	var out []string
+next:
+	for _, v := range environ {
+		for _, name := range dropped {
+			if strings.HasPrefix(v, name+"=") {
+				continue next
+			}
+		}
+		out = append(out, v)
+	}
+	return out
+}
+
+func (h Host) newID() (string, error) {
+	var entropy [6]byte
+	if _, err := io.ReadFull(h.Entropy, entropy[:]); err != nil {
+		return "", fmt.Errorf("naming the working copy: %w", err)
+	}
+	return disk.NewID(h.Now(), entropy[:]), nil
+}

@@ -1,0 +1,200 @@
+// Package instance keeps what is known of each builder in files, so that any
+// process may find it again: the one that runs up, the supervisor, the one that
+// runs down a week later.
+//
+//	STATE/instances/NAME.lock                held while a NAME is brought up or down
+//	STATE/instances/NAME/instance.json       written by up, then unchanged
+//	STATE/instances/NAME/run.json            written by the supervisor
+//	STATE/instances/NAME/stop.json           written by down, before it signals
+//	STATE/instances/NAME/report.json         written by whoever ended the builder
+//	STATE/instances/NAME/{buildkitd.toml,buildkitd.log,supervisor.log,journal.jsonl,run/}
+//	STATE/last/NAME/                         the same of the NAME's last run
+package instance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sort"
+	"time"
+
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disk"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/durable"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/process"
+)
+
+// An Instance is what up decided.
+type Instance struct {
+	Format    int          `json:"format"`
+	Name      string       `json:"name"`
+	Disk      string       `json:"disk"` // --disk
+	ReadOnly  bool         `json:"readOnly"`
+	Working   disk.Working `json:"working"`
+	Buildkitd string       `json:"buildkitd"`
+	Config    string       `json:"config,omitempty"` // --config, absolute
+	Created   time.Time    `json:"created"`
+
+	ReadyTimeout time.Duration `json:"readyTimeout"`
+
+	// Store is where the builder is registered, and Previous what was current.
+	Store       string   `json:"store,omitempty"` // directory of the buildx store
+	Previous    *Current `json:"previous,omitempty"`
+	Environment *EnvFile `json:"environment,omitempty"`
+}
+
+// Current is what was the buildx store's current builder before up.
+type Current struct {
+	Key     string `json:"key"`
+	Name    string `json:"name"`
+	Global  bool   `json:"global"`
+	Default string `json:"default,omitempty"` // default builder of Used, "" for none
+	Used    string `json:"used"`              // docker endpoint for which up made its builder current
+}
+
+// EnvFile is a CI's file of environment variables for later steps.
+type EnvFile struct {
+	Path     string `json:"path"`
+	Previous string `json:"previous,omitempty"` // value of BUILDX_BUILDER before
+}
+
+// Phases of a supervisor.
+const (
+	PhaseStarting = "starting"
+	PhaseReady    = "ready"
+	PhaseCrashed  = "crashed" // buildkitd died by itself; the supervisor waits for down
+	PhaseDraining = "draining"
+	PhaseStopping = "stopping"
+	PhaseChecking = "checking"
+	PhaseSaving   = "committing"
+	PhaseDropping = "discarding"
+)
+
+// A Run is what the supervisor knows.
+type Run struct {
+	Phase           string     `json:"phase"`
+	Supervisor      process.ID `json:"supervisor"`
+	Buildkitd       process.ID `json:"buildkitd"`
+	BuildkitVersion string     `json:"buildkitVersion,omitempty"`
+	ReadyMillis     int64      `json:"readyMilliseconds,omitempty"`
+	Crash           string     `json:"crash,omitempty"`
+}
+
+// A Stop is the request of a down.
+type Stop struct {
+	Policy string        `json:"policy"`
+	Drain  time.Duration `json:"drain"` // how long builds may go on
+}
+
+// A State is the directory in which builders are known.
+type State string
+
+// Dir of an instance, with its files.
+type Dir string
+
+// Dir returns the directory of a builder, there or not.
+func (s State) Dir(name string) Dir { return Dir(filepath.Join(string(s), "instances", name)) }
+
+// Last returns where the files of a builder's last run are kept.
+func (s State) Last(name string) Dir { return Dir(filepath.Join(string(s), "last", name)) }
+
+// Lock takes the lock of a NAME and makes the state's directories.
+func (s State) Lock(ctx context.Context, name string, wait time.Duration) (*durable.Lock, error) {
+	if err := os.MkdirAll(filepath.Join(string(s), "instances"), 0o700); err != nil {
+		return nil, err
+	}
+	return durable.TakeLock(ctx, string(s.Dir(name))+".lock", durable.Exclusive, wait)
+}
+
+// Names lists the builders that are known, sorted.
+func (s State) Names() ([]string, error) {
+	entries, err := os.ReadDir(filepath.Join(string(s), "instances"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	var names []string
+	for _, e := range entries {
+		if e.IsDir() {
+			names = append(names, e.Name())
+		}
+	}
+	sort.Strings(names)
+	return names, err
+}
+
+func (d Dir) File(name string) string { return filepath.Join(string(d), name) }
+
+// Names of files.
+const (
+	Config        = "buildkitd.toml"
+	BuildkitdLog  = "buildkitd.log"
+	SupervisorLog = "supervisor.log"
+	Journal       = "journal.jsonl"
+	Report        = "report.json"
+	fileInstance  = "instance.json"
+	fileRun       = "run.json"
+	fileStop      = "stop.json"
+)
+
+// Endpoint is the daemon's API address as builders and clients spell it.
+func (d Dir) Endpoint() string { return "unix://" + d.Socket() }
+
+// Load reads the instance; nil without an error if there is none.
+func (d Dir) Load() (*Instance, error) {
+	var i Instance
+	err := durable.ReadJSON(d.File(fileInstance), &i)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err == nil && i.Format > disk.Format {
+		err = fmt.Errorf("reading builder %s: %w", i.Name, disk.ErrNewer)
+	}
+	return &i, err
+}
+
+// Save writes the instance.
+func (d Dir) Save(i *Instance) error { return durable.WriteJSON(d.File(fileInstance), i, 0o600) }
+
+// LoadRun reads what the supervisor wrote last; zero if it never did.
+func (d Dir) LoadRun() (Run, error) {
+	var r Run
+	err := durable.ReadJSON(d.File(fileRun), &r)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return r, err
+}
+
+// SaveRun writes what the supervisor knows.
+func (d Dir) SaveRun(r Run) error { return durable.WriteJSON(d.File(fileRun), r, 0o600) }
+
+// LoadStop reads the request to stop; nil if there is none.
+func (d Dir) LoadStop() (*Stop, error) {
+	var s Stop
+	err := durable.ReadJSON(d.File(fileStop), &s)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return &s, err
+}
+
+// SaveStop writes the request to stop.
+func (d Dir) SaveStop(s Stop) error { return durable.WriteJSON(d.File(fileStop), s, 0o600) }
+
+// Archive moves the instance's files to where those of the last run are kept.
+func (s State) Archive(name string) error {
+	last := string(s.Last(name))
+	if err := os.MkdirAll(filepath.Dir(last), 0o700); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(last); err != nil {
+		return err
+	}
+	err := os.Rename(string(s.Dir(name)), last)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,152 @@
+package process
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// BecomeSubreaper makes orphans among this process's descendants its children,
+// so that none escapes to init.
+func BecomeSubreaper() error {
+	return unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+}
+
+// children lists the processes whose parent is pid.
+func children(pid int) []int {
+	var out []int
+	for _, p := range all() {
+		if st, err := readStat(p); err == nil && st.ppid == pid {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+func all() []int {
+	dirs, _ := filepath.Glob("/proc/[0-9]*")
+	pids := make([]int, 0, len(dirs))
+	for _, d := range dirs {
+		if pid, err := strconv.Atoi(filepath.Base(d)); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// Reap collects the exit status of children that have ended, except keep, which
+// somebody else waits for. A subreaper has to do this now and then.
+func Reap(keep int) {
+	for _, pid := range children(os.Getpid()) {
+		if st, err := readStat(pid); pid != keep && err == nil && st.state == 'Z' {
+			var ws unix.WaitStatus
+			_, _ = unix.Wait4(pid, &ws, unix.WNOHANG, nil)
+		}
+	}
+}
+
+// KillChildren kills all children of this process, and what becomes its child
+// when they die, until there is none or rounds are used up. It returns how many
+// were killed.
+func KillChildren() int {
+	killed := 0
+	for range killRounds {
+		left := children(os.Getpid())
+		if len(left) == 0 {
+			break
+		}
+		for _, pid := range left {
+			st, err := readStat(pid)
+			if err != nil {
+				continue
+			}
+			if st.state != 'Z' {
+				_ = unix.Kill(pid, unix.SIGKILL) // our own child: its pid cannot be recycled before Wait4
+				killed++
+			}
+			var ws unix.WaitStatus
+			_, _ = unix.Wait4(pid, &ws, unix.WNOHANG, nil)
+		}
+		time.Sleep(killPause)
+	}
+	return killed
+}
+
+const (
+	killRounds = 100
+	killPause  = 10 * time.Millisecond
+)
+
+// KillCgroup kills every process in the control group of the given path, such as
+// "/docker-stickybuilder/x", or below it, and then removes the emptied groups,
+// under cgroup v1 and v2 alike. It returns how many processes were killed.
+func KillCgroup(path string) int {
+	killed := 0
+	for range killRounds {
+		left := inCgroup(path)
+		if len(left) == 0 {
+			break
+		}
+		for _, id := range left {
+			if id.Signal(unix.SIGKILL) == nil {
+				killed++
+			}
+		}
+		time.Sleep(killPause)
+	}
+	removeCgroup(path)
+	return killed
+}
+
+func inCgroup(path string) []ID {
+	var out []ID
+	for _, pid := range all() {
+		b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cgroup")
+		if err != nil || !memberOf(string(b), path) {
+			continue
+		}
+		if id, err := Identify(pid); err == nil && id.Alive() {
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
+// memberOf reads /proc/PID/cgroup, lines of "id:controllers:path" (cgroups(7)).
+// The path ends with the group's, or contains it, where this process itself
+// lives in a group that the kernel puts in front.
+func memberOf(file, path string) bool {
+	for line := range strings.Lines(file) {
+		parts := strings.SplitN(strings.TrimRight(line, "\n"), ":", 3)
+		if len(parts) == 3 && strings.Contains(parts[2]+"/", path+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+func removeCgroup(path string) {
+	for _, pattern := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/*"} {
+		roots, _ := filepath.Glob(pattern)
+		for _, root := range roots {
+			top := filepath.Join(root, path)
+			var dirs []string
+			_ = filepath.WalkDir(top, func(p string, d os.DirEntry, err error) error {
+				if err == nil && d.IsDir() {
+					dirs = append(dirs, p)
+				}
+				return nil
+			})
+			for i := len(dirs) - 1; i >= 0; i-- {
+				_ = os.Remove(dirs[i]) // rmdir only works on a group without processes
+			}
+			if len(dirs) > 0 {
+				_ = os.Remove(filepath.Dir(top)) // the parent shared by all builders, if empty
+			}
+		}
+	}
+}

@@ -1,0 +1,121 @@
+package sticky
+
+import (
+	"time"
+
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disk"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/history"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/instance"
+)
+
+// A Decision is what became of the job's working copy.
+type Decision string
+
+const (
+	Committed Decision = "commit"   // it is the disk's head now
+	Discarded Decision = "discard"  // it is gone, and the head as it was
+	Conflict  Decision = "conflict" // it is kept beside the head, which another job moved meanwhile
+	Idle      Decision = "none"     // no builder of that name was up
+)
+
+// A Report says how a builder's run ended. Its JSON form is what
+// `down --format json` prints; it is stable: fields may be added, none is renamed
+// or removed.
+type Report struct {
+	Name     string   `json:"name"`
+	Decision Decision `json:"decision"`
+	Reason   string   `json:"reason"`
+	Policy   string   `json:"policy,omitempty"`
+
+	Disk       string `json:"disk,omitempty"`
+	Key        string `json:"key,omitempty"`
+	Platform   string `json:"platform,omitempty"`
+	Parent     string `json:"parent,omitempty"`     // generation that the job began with, "" if it began empty
+	Generation string `json:"generation,omitempty"` // generation that the job wrote, "" if discarded
+	Head       string `json:"head,omitempty"`       // the disk's head after the decision
+
+	BuildkitVersion string          `json:"buildkitVersion,omitempty"`
+	CleanShutdown   bool            `json:"cleanShutdown"` // buildkitd ended when asked, without SIGKILL
+	Started         time.Time       `json:"started,omitzero"`
+	Stopped         time.Time       `json:"stopped,omitzero"`
+	Summary         disk.Tally      `json:"summary"`
+	Builds          []history.Build `json:"builds"` // in the order of their start; never null
+
+	// Error is set if the decision could not be carried out.
+	Error string `json:"error,omitempty"`
+	Hint  string `json:"hint,omitempty"`
+}
+
+// States of a builder besides the phases of its supervisor.
+const (
+	StateStarted = "started" // up started it
+	StateRunning = "running" // up found it running
+	StateDead    = "dead"    // its supervisor died; down or up cleans up
+)
+
+// An Upped is the result of up, and what `up --format json` prints.
+type Upped struct {
+	Name            string     `json:"name"`
+	Endpoint        string     `json:"endpoint"`
+	State           string     `json:"state"` // "started" or "running"
+	Disk            string     `json:"disk"`
+	Key             string     `json:"key"`
+	Platform        string     `json:"platform"`
+	Generation      string     `json:"generation"` // the clone's parent, "" if it began empty
+	Cache           string     `json:"cache"`      // "warm" or "cold"
+	Clone           disk.Clone `json:"clone"`
+	ReadyMillis     int64      `json:"readyMilliseconds"` // buildkitd's own start
+	ReadOnly        bool       `json:"readOnly"`
+	Current         bool       `json:"current"` // made the user's current builder
+	BuildkitVersion string     `json:"buildkitVersion"`
+
+	// Notes are for the user, not for scripts.
+	Notes []string `json:"-"`
+}
+
+func upped(state string, dir instance.Dir, i *instance.Instance, run instance.Run) *Upped {
+	return &Upped{
+		Name:            i.Name,
+		Endpoint:        dir.Endpoint(),
+		State:           state,
+		Disk:            i.Disk,
+		Key:             i.Working.Lineage.Key,
+		Platform:        i.Working.Lineage.Platform,
+		Generation:      i.Working.Parent,
+		Cache:           cache(i),
+		Clone:           i.Working.Clone,
+		ReadyMillis:     run.ReadyMillis,
+		ReadOnly:        i.ReadOnly,
+		Current:         i.Previous != nil,
+		BuildkitVersion: run.BuildkitVersion,
+	}
+}
+
+func cache(i *instance.Instance) string {
+	if i.Working.Warm() {
+		return "warm"
+	}
+	return "cold"
+}
+
+// A Status describes one builder, and is what `status --format json` prints.
+type Status struct {
+	Name            string          `json:"name"`
+	State           string          `json:"state"` // the supervisor's phase, or "dead"
+	Endpoint        string          `json:"endpoint"`
+	Disk            string          `json:"disk"`
+	Key             string          `json:"key"`
+	Platform        string          `json:"platform"`
+	Generation      string          `json:"generation"`
+	Cache           string          `json:"cache"`
+	ReadOnly        bool            `json:"readOnly"`
+	SupervisorPID   int             `json:"supervisorPid"`
+	BuildkitdPID    int             `json:"buildkitdPid"`
+	BuildkitVersion string          `json:"buildkitVersion"`
+	Started         time.Time       `json:"started"`
+	UptimeSeconds   float64         `json:"uptimeSeconds"`
+	Crash           string          `json:"crash,omitempty"`
+	Logs            []string        `json:"logs"`
+	Summary         disk.Tally      `json:"summary"`
+	Builds          []history.Build `json:"builds"`
+}

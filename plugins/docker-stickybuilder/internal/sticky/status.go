@@ -1,0 +1,63 @@
+package sticky
+
+import (
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/history"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/instance"
+)
+
+// Status describes a builder with the builds that it has had so far; nil if no
+// such builder is known.
+func (h Host) Status(name string) (*Status, error) {
+	dir := h.State.Dir(name)
+	i, err := dir.Load()
+	if err != nil || i == nil {
+		return nil, err
+	}
+	run, err := dir.LoadRun()
+	if err != nil {
+		return nil, err
+	}
+	story, err := history.ReadJournal(dir.File(instance.Journal))
+	if err != nil {
+		return nil, err
+	}
+	s := &Status{
+		Name: i.Name, State: run.Phase, Endpoint: dir.Endpoint(),
+		Disk: i.Disk, Key: i.Working.Lineage.Key, Platform: i.Working.Lineage.Platform,
+		Generation: i.Working.Parent, Cache: cache(i), ReadOnly: i.ReadOnly,
+		SupervisorPID: run.Supervisor.PID, BuildkitdPID: run.Buildkitd.PID, BuildkitVersion: run.BuildkitVersion,
+		Started: i.Created, UptimeSeconds: h.Now().Sub(i.Created).Seconds(), Crash: run.Crash,
+		Logs: []string{dir.File(instance.BuildkitdLog), dir.File(instance.SupervisorLog)},
+	}
+	if !run.Supervisor.Alive() {
+		s.State = StateDead
+		story.End()
+	}
+	if run.Crash != "" {
+		story.End()
+	}
+	s.Summary, s.Builds = story.Tally(), story.Builds
+	if s.Builds == nil {
+		s.Builds = []history.Build{}
+	}
+	return s, nil
+}
+
+// List describes all builders that are known, by name.
+func (h Host) List() ([]Status, error) {
+	names, err := h.State.Names()
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Status, 0, len(names))
+	for _, n := range names {
+		s, err := h.Status(n)
+		if err != nil {
+			return nil, err
+		}
+		if s != nil {
+			out = append(out, *s)
+		}
+	}
+	return out, nil
+}

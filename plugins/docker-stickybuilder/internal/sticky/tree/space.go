@@ -1,0 +1,39 @@
+package tree
+
+import (
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// Space is what a filesystem has left for this user.
+type Space struct {
+	Bytes  int64
+	Inodes int64 // negative: the filesystem makes inodes as it goes
+}
+
+// Free asks the filesystem that holds path.
+func Free(path string) (Space, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(path, &st); err != nil {
+		return Space{}, &os.PathError{Op: "statfs", Path: path, Err: err}
+	}
+	s := Space{Bytes: int64(st.Bavail) * st.Bsize, Inodes: int64(st.Ffree)}
+	if st.Files == 0 {
+		s.Inodes = -1
+	}
+	return s, nil
+}
+
+// Short says, as an error, that a tree of the given size does not fit, with a
+// twentieth to spare; nil if it fits.
+func (s Space) Short(need Size) error {
+	if n := need.Bytes + need.Bytes/20; n > s.Bytes {
+		return fmt.Errorf("%d MiB are needed and %d MiB are free", n>>20, s.Bytes>>20)
+	}
+	if n := need.Entries + need.Entries/20; s.Inodes >= 0 && n > s.Inodes {
+		return fmt.Errorf("%d inodes are needed and %d are free", n, s.Inodes)
+	}
+	return nil
+}

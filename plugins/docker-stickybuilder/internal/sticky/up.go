@@ -1,0 +1,289 @@
+package sticky
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/builderstore"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/daemon"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disk"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/durable"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/history"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/instance"
+	"github.com/dockerfactory/dockerfactory/shared/fault"
+	"github.com/dockerfactory/dockerfactory/shared/progress"
+)
+
+// UpOptions say what builder is wanted.
+type UpOptions struct {
+	Name     string // as builderstore.ValidateName returns it
+	Disk     string // "" means DefaultDisk, and any disk if the builder is up already
+	Key      string // "" likewise
+	ReadOnly bool
+	Platform string // of this machine
+
+	DefaultDisk string
+	DefaultKey  string
+
+	Buildkitd    string        // "" means the one on PATH
+	Config       string        // path of the user's buildkitd.toml, "" for none
+	ConfigText   []byte        // its contents
+	ReadyTimeout time.Duration // 0 means 30 s
+
+	Store    *builderstore.Store
+	Reserved []string          // names that are no builders' but taken
+	Use      *string           // docker endpoint for which to make the builder current; nil leaves that alone
+	EnvFile  *instance.EnvFile // where to set BUILDX_BUILDER for later CI steps; nil for nowhere
+}
+
+const (
+	// nameWait is how long to wait for another up or down of the same name.
+	nameWait     = 2 * time.Second
+	readyTimeout = 30 * time.Second
+)
+
+// Up brings a builder up, or finds it up. After an error, and when ctx is
+// cancelled, nothing of it is left.
+func (h Host) Up(ctx context.Context, o UpOptions, r progress.Reporter) (*Upped, error) {
+	lock, err := h.lockName(ctx, o.Name)
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Close()
+	dir := h.State.Dir(o.Name)
+	if err := o.Store.Check(o.Name, dir.Endpoint(), o.Reserved); err != nil {
+		return nil, err
+	}
+	var notes []string
+	if inst, err := dir.Load(); err != nil {
+		return nil, err
+	} else if inst != nil {
+		run, err := dir.LoadRun()
+		if err != nil {
+			return nil, err
+		}
+		if run.Phase == instance.PhaseReady && run.Supervisor.Alive() && run.Buildkitd.Alive() {
+			return h.already(o, inst, run)
+		}
+		report, err := h.end(ctx, inst, instance.Stop{Policy: string(history.Auto)}, r)
+		if err != nil {
+			return nil, fmt.Errorf("cleaning up a former builder %s: %w", o.Name, err)
+		}
+		notes = append(notes, fmt.Sprintf("a former builder %s was cleaned up: %s, %s", o.Name, report.Decision, report.Reason))
+	}
+	u, err := h.fresh(ctx, dir, o, r)
+	if err != nil {
+		return nil, err
+	}
+	u.Notes = append(notes, u.Notes...)
+	return u, nil
+}
+
+func (h Host) lockName(ctx context.Context, name string) (*durable.Lock, error) {
+	lock, err := h.State.Lock(ctx, name, nameWait)
+	if errors.Is(err, durable.ErrLocked) {
+		return nil, fault.Hint(fmt.Errorf("locking builder %s: another command brings it up or down", name), "wait until it is done, and try again")
+	}
+	return lock, err
+}
+
+// already answers for a builder that is up. What was asked for must be what it is.
+func (h Host) already(o UpOptions, i *instance.Instance, run instance.Run) (*Upped, error) {
+	var conflict string
+	switch {
+	case o.Disk != "" && o.Disk != i.Disk:
+		conflict = fmt.Sprintf("disk %s", i.Disk)
+	case o.Key != "" && o.Key != i.Working.Lineage.Key:
+		conflict = fmt.Sprintf("key %s", i.Working.Lineage.Key)
+	case o.ReadOnly && !i.ReadOnly:
+		conflict = "its disk to be committed"
+	case o.Config != "" && o.Config != i.Config:
+		conflict = fmt.Sprintf("configuration %q", i.Config)
+	}
+	if conflict != "" {
+		return nil, fault.Hint(fmt.Errorf("bringing up %s: it is up already, with %s", i.Name, conflict),
+			"end it first: docker stickybuilder down %s; or choose another name", i.Name)
+	}
+	dir := h.State.Dir(i.Name)
+	// The entry may have been removed by hand. Whether it is current is the
+	// user's choice by now.
+	if _, err := o.Store.Register(i.Name, dir.Endpoint(), nil); err != nil {
+		return nil, err
+	}
+	u := upped(StateRunning, dir, i, run)
+	u.Notes = []string{fmt.Sprintf("builder %s is up already", i.Name)}
+	return u, nil
+}
+
+// plan is everything that is checked before anything changes.
+func (h Host) plan(dir instance.Dir, o UpOptions) (*instance.Instance, []byte, []string, error) {
+	if !h.IsRoot {
+		return nil, nil, nil, fault.Hint(errors.New("bringing up a builder: buildkitd has to run as root"), "run it as root: sudo docker stickybuilder up")
+	}
+	binary, err := daemon.FindBuildkitd(o.Buildkitd, h.Path)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if err := daemon.CheckRunc(daemon.Binary(o.ConfigText), h.Path); err != nil {
+		return nil, nil, nil, err
+	}
+	id, err := h.newID()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	i := &instance.Instance{
+		Format:       disk.Format,
+		Name:         o.Name,
+		Disk:         first(o.Disk, o.DefaultDisk),
+		ReadOnly:     o.ReadOnly,
+		Buildkitd:    binary,
+		Config:       o.Config,
+		Created:      h.Now().UTC(),
+		ReadyTimeout: o.ReadyTimeout,
+		Store:        o.Store.Dir(),
+		Working:      disk.Working{ID: id, Lineage: disk.Lineage{Key: first(o.Key, o.DefaultKey), Platform: o.Platform}},
+	}
+	if i.ReadyTimeout <= 0 {
+		i.ReadyTimeout = readyTimeout
+	}
+	// The root is not known before the clone is made, and does not matter for
+	// the user's mistakes.
+	_, ignored, err := daemon.Config(o.ConfigText, o.Config, daemon.Places{})
+	return i, o.ConfigText, ignored, err
+}
+
+func first(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+func (h Host) fresh(ctx context.Context, dir instance.Dir, o UpOptions, r progress.Reporter) (_ *Upped, err error) {
+	inst, text, ignored, err := h.plan(dir, o)
+	if err != nil {
+		return nil, err
+	}
+	pool, err := h.openDisk(inst.Disk)
+	if err != nil {
+		return nil, err
+	}
+	var notes []string
+	if len(ignored) > 0 {
+		notes = append(notes, fmt.Sprintf("%s: replaced, since the builder needs its own: %v", o.Config, ignored))
+	}
+	if n, err := pool.Sweep(ctx); err != nil {
+		notes = append(notes, err.Error())
+	} else if n > 0 {
+		notes = append(notes, fmt.Sprintf("%d working copies that dead jobs left were removed", n))
+	}
+
+	// From here on there is something to undo.
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, h.undo(context.WithoutCancel(ctx), inst))
+		}
+	}()
+	if err := os.MkdirAll(string(dir), 0o700); err != nil {
+		return nil, err
+	}
+	if err := dir.Save(inst); err != nil {
+		return nil, err
+	}
+	lock, err := h.clone(ctx, pool, inst, r)
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Close()
+	if err := h.writeConfig(dir, inst, text); err != nil {
+		return nil, err
+	}
+	if err := dir.Save(inst); err != nil {
+		return nil, err
+	}
+	if err := progress.Do(r, "starting buildkitd", func(progress.Step) error { return h.launch(ctx, dir, inst, lock) }); err != nil {
+		return nil, err
+	}
+	if err := h.register(dir, inst, o); err != nil {
+		return nil, err
+	}
+	run, err := dir.LoadRun()
+	if err != nil {
+		return nil, err
+	}
+	u := upped(StateStarted, dir, inst, run)
+	u.Notes = append(notes, copied(inst)...)
+	return u, nil
+}
+
+func copied(i *instance.Instance) []string {
+	if c := i.Working.Clone; c.Method == "copy" {
+		return []string{fmt.Sprintf("the disk was copied, %d files and %.1f MB: a pool on btrfs or xfs would be cloned without", c.Entries, float64(c.Bytes)/1e6)}
+	}
+	return nil
+}
+
+func (h Host) clone(ctx context.Context, pool Disk, i *instance.Instance, r progress.Reporter) (lock *durable.Lock, err error) {
+	err = progress.Do(r, "cloning disk "+i.Disk, func(step progress.Step) error {
+		w, l, err := pool.Clone(ctx, i.Working.Lineage, i.Working.ID, step)
+		if err == nil {
+			i.Working, lock = *w, l
+			fmt.Fprintf(step, "%s: %s\n", w.Clone.Method, i.Working.Lineage)
+		}
+		return err
+	})
+	return lock, err
+}
+
+func (h Host) writeConfig(dir instance.Dir, i *instance.Instance, text []byte) error {
+	if err := dir.MakeSocketDir(); err != nil {
+		return err
+	}
+	config, _, err := daemon.Config(text, i.Config, daemon.Places{
+		Root: i.Working.Root, Socket: dir.Socket(), Trace: dir.TraceSocket(), Cgroup: dir.Cgroup(),
+	})
+	if err != nil {
+		return err
+	}
+	return durable.WriteFile(dir.File(instance.Config), config, 0o600)
+}
+
+// register makes the builder known. What was current before is written down
+// before it is changed only in memory; a crash between the two loses no builder,
+// only the memory of which one was current.
+func (h Host) register(dir instance.Dir, i *instance.Instance, o UpOptions) error {
+	previous, err := o.Store.Register(i.Name, dir.Endpoint(), o.Use)
+	if err != nil {
+		return err
+	}
+	i.Previous, i.Environment = previous, o.EnvFile
+	if err := dir.Save(i); err != nil {
+		return err
+	}
+	if o.EnvFile != nil {
+		return setEnv(o.EnvFile.Path, i.Name)
+	}
+	return nil
+}
+
+// setEnv appends BUILDX_BUILDER to a file of NAME=value lines, as $GITHUB_ENV is.
+func setEnv(path, value string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o644)
+	if err != nil {
+		return fmt.Errorf("setting BUILDX_BUILDER for later steps: %w", err)
+	}
+	_, err = fmt.Fprintf(f, "BUILDX_BUILDER=%s\n", value)
+	return errors.Join(err, f.Close())
+}
+
+// undo ends what a failed up has made so far.
+func (h Host) undo(ctx context.Context, i *instance.Instance) error {
+	_, err := h.end(ctx, i, instance.Stop{Policy: string(history.Never)}, progress.Discard)
+	if err != nil {
+		return fmt.Errorf("cleaning up: %w", err)
+	}
+	return nil
+}
