@@ -69,6 +69,7 @@ func (h Host) end(ctx context.Context, i *instance.Instance, stop instance.Stop,
 	if err != nil {
 		return nil, err
 	}
+	nameBuilds(i, report.Builds)
 	if err := h.unregister(dir, i); err != nil {
 		return report, errors.Join(failed, err)
 	}

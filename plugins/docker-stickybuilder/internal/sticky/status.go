@@ -1,6 +1,7 @@
 package sticky
 
 import (
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/builderstore"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/history"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/instance"
 )
@@ -40,7 +41,23 @@ func (h Host) Status(name string) (*Status, error) {
 	if s.Builds == nil {
 		s.Builds = []history.Build{}
 	}
+	nameBuilds(i, s.Builds)
 	return s, nil
+}
+
+// nameBuilds completes the builds' names by what buildx noted on its side.
+func nameBuilds(i *instance.Instance, builds []history.Build) {
+	if i.Store == "" || len(builds) == 0 {
+		return
+	}
+	store, err := builderstore.Open(i.Store)
+	if err != nil {
+		return
+	}
+	for n := range builds {
+		d := store.Describe(i.Name, builds[n].Ref)
+		builds[n].Describe(d.Target, d.Context, d.Dockerfile)
+	}
 }
 
 // List describes all builders that are known, by name.

@@ -48,15 +48,15 @@ const (
 // Up brings a builder up, or finds it up. After an error, and when ctx is
 // cancelled, nothing of it is left.
 func (h Host) Up(ctx context.Context, o UpOptions, r progress.Reporter) (*Upped, error) {
+	dir := h.State.Dir(o.Name)
+	if err := o.Store.Check(o.Name, dir.Endpoint(), o.Reserved); err != nil {
+		return nil, err
+	}
 	lock, err := h.lockName(ctx, o.Name)
 	if err != nil {
 		return nil, err
 	}
 	defer lock.Close()
-	dir := h.State.Dir(o.Name)
-	if err := o.Store.Check(o.Name, dir.Endpoint(), o.Reserved); err != nil {
-		return nil, err
-	}
 	var notes []string
 	if inst, err := dir.Load(); err != nil {
 		return nil, err
@@ -221,7 +221,7 @@ func (h Host) fresh(ctx context.Context, dir instance.Dir, o UpOptions, r progre
 
 func copied(i *instance.Instance) []string {
 	if c := i.Working.Clone; c.Method == "copy" {
-		return []string{fmt.Sprintf("the disk was copied, %d files and %.1f MB: a pool on btrfs or xfs would be cloned without", c.Entries, float64(c.Bytes)/1e6)}
+		return []string{fmt.Sprintf("the disk was copied, %.1f MB in %d files and directories: a pool on btrfs or xfs would be cloned without", float64(c.Bytes)/1e6, c.Entries)}
 	}
 	return nil
 }

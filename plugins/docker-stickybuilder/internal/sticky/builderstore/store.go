@@ -102,7 +102,7 @@ func (s *Store) Register(name, endpoint string, use *string) (*instance.Current,
 		if err := check(txn, name, endpoint); err != nil {
 			return err
 		}
-		group := &store.NodeGroup{Name: name, Driver: "remote", Nodes: []store.Node{{Name: name + "0", Endpoint: endpoint}}}
+		group := &store.NodeGroup{Name: name, Driver: "remote", Nodes: []store.Node{{Name: nodeName(name), Endpoint: endpoint}}}
 		if err := txn.Save(group); err != nil {
 			return fmt.Errorf("registering builder %s: %w", name, err)
 		}

@@ -2,7 +2,9 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
 	"time"
 
 	"github.com/moby/buildkit/client"
@@ -11,7 +13,7 @@ import (
 )
 
 // readyPoll is how often a daemon that starts is asked whether it is ready.
-const readyPoll = 25 * time.Millisecond
+const readyPoll = 10 * time.Millisecond
 
 // Ready connects to the daemon on socket and waits until it lists a worker,
 // ended is closed, or timeout is over. It returns the connection, which the
@@ -19,33 +21,51 @@ const readyPoll = 25 * time.Millisecond
 func Ready(ctx context.Context, socket string, ended <-chan struct{}, timeout time.Duration) (*client.Client, string, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	c, err := client.New(ctx, "unix://"+socket)
-	if err != nil {
-		return nil, "", fmt.Errorf("connecting to buildkitd: %w", err)
-	}
-	var last error
+	var c *client.Client
+	last := errors.New("no socket yet")
 	for {
-		version, err := ask(ctx, c)
-		if err == nil {
-			return c, version, nil
-		}
-		if ctx.Err() == nil {
-			last = err
-		}
-		select {
-		case <-ended:
-			c.Close()
-			return nil, "", fmt.Errorf("starting buildkitd: it ended before it was ready")
-		case <-ctx.Done():
-			c.Close()
-			if err := context.Cause(ctx); err != context.DeadlineExceeded {
-				return nil, "", err
+		// gRPC would back off for a whole second after its first vain attempt,
+		// so it only gets to see a socket that answers.
+		if c == nil && answers(ctx, socket) {
+			var err error
+			if c, err = client.New(ctx, "unix://"+socket); err != nil {
+				return nil, "", fmt.Errorf("connecting to buildkitd: %w", err)
 			}
-			return nil, "", fault.Hint(fmt.Errorf("starting buildkitd: not ready after %s: %w", timeout, last),
-				"give it more time with --ready-timeout")
-		case <-time.After(readyPoll):
 		}
+		if c != nil {
+			version, err := ask(ctx, c)
+			if err == nil {
+				return c, version, nil
+			}
+			if ctx.Err() == nil {
+				last = err
+			}
+		}
+		var err error
+		select {
+		case <-time.After(readyPoll):
+			continue
+		case <-ended:
+			err = errors.New("starting buildkitd: it ended before it was ready")
+		case <-ctx.Done():
+			if err = context.Cause(ctx); errors.Is(err, context.DeadlineExceeded) {
+				err = fault.Hint(fmt.Errorf("starting buildkitd: not ready after %s: %w", timeout, last), "give it more time with --ready-timeout")
+			}
+		}
+		if c != nil {
+			c.Close()
+		}
+		return nil, "", err
 	}
+}
+
+func answers(ctx context.Context, socket string) bool {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "unix", socket)
+	if err == nil {
+		conn.Close()
+	}
+	return err == nil
 }
 
 func ask(ctx context.Context, c *client.Client) (string, error) {

@@ -3,7 +3,6 @@
 package daemon
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"strings"
@@ -34,8 +33,8 @@ func Config(user []byte, name string, p Places) (text []byte, ignored []string, 
 	if err := toml.Unmarshal(user, &tree); err != nil {
 		return nil, nil, parseError(name, err)
 	}
-	// Types are BuildKit's own business: let its loader judge them.
-	if _, err := config.Load(bytes.NewReader(user)); err != nil {
+	// Types are BuildKit's own business: let its structure judge them.
+	if err := toml.Unmarshal(user, &config.Config{}); err != nil {
 		return nil, nil, parseError(name, err)
 	}
 	set := func(value any, path ...string) {
@@ -95,7 +94,7 @@ func parseError(name string, err error) error {
 	if errors.As(err, &decode) {
 		pos.Line, pos.Column = decode.Position()
 	}
-	return fault.At(pos, fmt.Errorf("parsing buildkitd configuration: %w", err))
+	return fault.At(pos, fmt.Errorf("parsing buildkitd configuration: %s", strings.TrimPrefix(err.Error(), "toml: ")))
 }
 
 type table map[string]any

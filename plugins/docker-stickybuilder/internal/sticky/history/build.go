@@ -30,7 +30,7 @@ const (
 // be added, none is renamed or removed.
 type Build struct {
 	Ref         string    `json:"ref"`              // BuildKit's id of the build
-	Name        string    `json:"name"`             // build context and Dockerfile, as far as they are known
+	Name        string    `json:"name"`             // bake target, or else build context and Dockerfile, as far as they are known
 	Target      string    `json:"target,omitempty"` // stage asked for
 	Outcome     Outcome   `json:"outcome"`
 	CachedSteps int       `json:"cachedSteps"`
@@ -69,6 +69,19 @@ func fromRecord(r *controlapi.BuildHistoryRecord) Build {
 		b.Seconds = max(0, r.CompletedAt.AsTime().Sub(b.Started).Seconds())
 	}
 	return b
+}
+
+// Describe completes the name of a build of which BuildKit was told none, as of
+// one with a local context, by what its client noted. The parts may be empty.
+func (b *Build) Describe(bakeTarget, context, dockerfile string) {
+	switch {
+	case bakeTarget != "":
+		b.Name = clean(bakeTarget)
+	case b.Name == "" || !strings.Contains(b.Name, "/"):
+		if name := buildName(map[string]string{"context": context, "filename": dockerfile}); len(name) > len(b.Name) {
+			b.Name = name
+		}
+	}
 }
 
 const defaultDockerfile = "Dockerfile"
