@@ -1,0 +1,245 @@
+package layer_test
+
+import (
+	"archive/tar"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/dockerfactory/dockerfactory/shared/layer"
+	. "github.com/dockerfactory/dockerfactory/shared/layer/layertest"
+)
+
+// brief describes a tree by paths: directories end in "/", symlinks name their
+// target, files of a link group their first member.
+func brief(tree *layer.Tree) string {
+	var out []string
+	for e := range tree.All() {
+		s := e.Path
+		switch e.Type {
+		case layer.Directory:
+			s += "/"
+		case layer.Symlink:
+			s += "->" + e.Target
+		}
+		if e.Link != "" && e.Link != e.Path {
+			s += "=" + e.Link
+		}
+		out = append(out, s)
+	}
+	return strings.Join(out[1:], " ")
+}
+
+type stack [][]Entry
+
+var corpus = map[string]struct {
+	layers stack
+	want   string
+}{
+	"a whiteout hides a whole subtree": {stack{
+		{Dir("d/"), Dir("d/e/"), File("d/e/f", "x"), File("d2", "")}, {File(".wh.d", "")}}, "d2"},
+	"a whiteout of a directory, parents not listed": {stack{
+		{File("d/e/f", "x")}, {File("d/.wh.e", "")}}, "d/"},
+	"a whiteout acts on lower layers only, wherever it stands": {stack{
+		{File("d/old", "")}, {File("d/new", ""), File(".wh.d", ""), File("d/newer", "")}}, "d/ d/new d/newer"},
+	"an opaque marker acts on lower layers only, wherever it stands": {stack{
+		{File("d/old", "")}, {File("d/new", ""), File("d/.wh..wh..opq", ""), File("d/newer", "")}}, "d/ d/new d/newer"},
+	"an opaque root hides everything below it only": {stack{
+		{File("old", "")}, {File("a", ""), File(".wh..wh..opq", ""), File("z", "")}}, "a z"},
+	"an opaque marker keeps the directory": {stack{
+		{Dir("d"), File("d/x", "")}, {File("d/.wh..wh..opq", "")}}, "d/"},
+	"a whiteout and a new directory of the same name": {stack{
+		{File("d/old", "")}, {File(".wh.d", ""), Dir("d")}}, "d/"},
+	".wh. counts at the beginning of the last component only": {stack{
+		{File("a.wh.b", ""), File("b", "")}, {File("c.wh.b", "")}}, "a.wh.b b c.wh.b"},
+	"a whiteout of a name that begins with dots": {stack{
+		{File("...", ""), File(".hidden", "")}, {File(".wh....", ""), File(".wh..hidden", "")}}, ""},
+	"AUFS bookkeeping is no file": {stack{
+		{File(".wh..wh.aufs", ""), Dir(".wh..wh.plnk"), File(".wh..wh.plnk/1.2", "x"), File("a", "")}}, "a"},
+	"a file replaces a directory and hides its children": {stack{
+		{Dir("d"), File("d/x", "")}, {File("d", "")}}, "d"},
+	"a symlink replaces a directory and hides its children": {stack{
+		{Dir("d"), File("d/x", ""), Dir("e")}, {Symlink("d", "e")}}, "d->e e/"},
+	"a directory replaces a file": {stack{
+		{File("d", "")}, {File("d/x", "")}}, "d/ d/x"},
+	"a directory replaces a symlink that was one to a directory": {stack{
+		{Dir("e"), Symlink("d", "e")}, {Dir("d"), File("d/x", "")}}, "d/ d/x e/"},
+	"names are normalised": {stack{
+		{Dir("./d/"), File("/d//x", ""), File("./d/./y", ""), Dir("/")}, {File("./d/.wh.x", "")}}, "d/ d/y"},
+	"the last of several entries counts": {stack{
+		{File("x", "1"), Dir("y"), File("y/z", ""), Dir("x"), File("y", "")}}, "x/ y"},
+	"children may come before their directory": {stack{
+		{File("d/x", ""), Dir("d")}}, "d/ d/x"},
+	"an entry below a lower symlink goes where that points": {stack{
+		{Dir("usr"), Dir("usr/lib"), Symlink("lib", "usr/lib")}, {File("lib/x", "")}}, "lib->usr/lib usr/ usr/lib/ usr/lib/x"},
+	"an entry below a symlink of its own layer, absolute, out of the root": {stack{
+		{Symlink("up", "/../../t"), File("up/x", "")}}, "t/ t/x up->/../../t"},
+	"a symlink is not followed where its layer has a directory": {stack{
+		{Dir("usr"), Symlink("lib", "usr")}, {File("lib/x", ""), Dir("lib")}}, "lib/ lib/x usr/"},
+	"a link group spans layers": {stack{
+		{File("a", "x"), Link("b", "a")}, {Link("c", "./b")}}, "a b=a c=a"},
+	"a member that is replaced leaves its group, the content stays": {stack{
+		{File("a", "x"), Link("b", "a"), Link("c", "/a")}, {File("a", "y")}}, "a b c=b"},
+	"a member that is removed leaves its group, the content stays": {stack{
+		{File("a", "x"), Link("b", "a")}, {File(".wh.a", "")}}, "b"},
+	"a hard link to a hard link": {stack{
+		{File("a", "x"), Link("b", "a"), Link("c", "b")}}, "a b=a c=a"},
+	"a hard link to a file that its own layer hides": {stack{
+		{File("a", "x")}, {File(".wh.a", ""), Link("b", "a")}}, "b"},
+	"a hard link to a symlink": {stack{
+		{Symlink("a", "x"), Link("b", "a")}}, "a->x b->x=a"},
+	"a hard link is to what its target was then": {stack{
+		{File("a", "1"), Link("b", "a"), File("a", "2")}}, "a b"},
+	"names over 100 and over 255 bytes in all": {stack{
+		{File(strings.Repeat("n", 150), ""), File(strings.Repeat("d/", 200)+"f", "")}, {File(".wh.d", "")}}, strings.Repeat("n", 150)},
+	"no layers": {stack{}, ""},
+}
+
+func tars(t testing.TB, s stack) [][]byte {
+	out := make([][]byte, len(s))
+	for i, l := range s {
+		out[i] = Tar(t, l...)
+	}
+	return out
+}
+
+func TestMerge(t *testing.T) {
+	for name, tt := range corpus {
+		t.Run(name, func(t *testing.T) {
+			if got := brief(merge(t, tars(t, tt.layers)...)); got != tt.want {
+				t.Errorf("got  %s\nwant %s", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestMergeKeepsContentOfReplacedMember(t *testing.T) {
+	tree := merge(t, tars(t, stack{{File("a", "old"), Link("b", "a")}, {File("a", "new")}})...)
+	a, _ := tree.Lookup("a")
+	b, _ := tree.Lookup("b")
+	if a.Source != (layer.Position{Layer: 1, Ordinal: 0}) || b.Source != (layer.Position{Layer: 0, Ordinal: 0}) || a.Sum == b.Sum {
+		t.Errorf("a from %v, b from %v", a.Source, b.Source)
+	}
+}
+
+func TestAttributes(t *testing.T) {
+	full := tar.Header{Name: "f", Typeflag: tar.TypeReg, Mode: 0o6755, Uid: 5_000_000, Gid: 1 << 31, ModTime: time.Unix(-5, 123456789),
+		PAXRecords: map[string]string{"SCHILY.xattr.security.capability": "\x01\x00\x00\x02", "SCHILY.xattr.user.a": "1\n=2"}}
+	tree := merge(t, Tar(t, Entry{Header: full, Body: "x"}, Entry{Header: tar.Header{Name: "dev", Typeflag: tar.TypeBlock, Devmajor: 8, Devminor: 70000}}))
+	f, _ := tree.Lookup("f")
+	want := layer.Inode{Type: layer.Regular, Mode: 0o6755, UID: 5_000_000, GID: 1 << 31, Sec: -5, Nsec: 123456789, Size: 1, Sum: f.Sum,
+		Xattrs: []layer.Xattr{{Name: "security.capability", Value: "\x01\x00\x00\x02"}, {Name: "user.a", Value: "1\n=2"}}}
+	if diff := cmp.Diff(want, *f.Inode); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if d, _ := tree.Lookup("dev"); d.Type != layer.BlockDev || d.Major != 8 || d.Minor != 70000 {
+		t.Errorf("device is %v %d:%d", d.Type, d.Major, d.Minor)
+	}
+}
+
+func TestImpliedDirectories(t *testing.T) {
+	tree := merge(t, Tar(t, File("a/b/c", "")), Tar(t, Dir("a"), File("a/b/d", "")))
+	for path, implied := range map[string]bool{".": true, "a": false, "a/b": true} {
+		e, ok := tree.Lookup(path)
+		if !ok || e.Implied != implied {
+			t.Fatalf("%s: implied is %v", path, e.Implied)
+		}
+		if implied && (e.Mode != 0o755 || e.UID != 0 || e.GID != 0 || e.Sec != 0 || e.Nsec != 0) {
+			t.Errorf("%s: attributes %+v", path, e.Inode)
+		}
+	}
+	// A layer without an entry for the directory leaves a lower one's attributes.
+	kept := merge(t, Tar(t, Entry{Header: tar.Header{Name: "tmp", Typeflag: tar.TypeDir, Mode: 0o1777}}), Tar(t, File("tmp/x", "")))
+	if e, _ := kept.Lookup("tmp"); e.Mode != 0o1777 || e.Implied {
+		t.Errorf("tmp has mode %o", e.Mode)
+	}
+}
+
+func TestMergeErrors(t *testing.T) {
+	for name, tt := range map[string]struct {
+		layers stack
+		text   string
+	}{
+		"dots":                 {stack{{File("a/../../etc/passwd", "")}}, `has a ".." component`},
+		"dots in a link":       {stack{{Link("a", "../b")}}, `has a ".." component`},
+		"dots in a whiteout":   {stack{{File("../.wh.x", "")}}, `has a ".." component`},
+		"whiteout of nothing":  {stack{{File("d/.wh.", "")}}, "is a whiteout of no name"},
+		"whiteout of the dir":  {stack{{File("d/.wh..", "")}}, "is a whiteout of no name"},
+		"whiteout of parent":   {stack{{File("d/.wh...", "")}}, "is a whiteout of no name"},
+		"whiteout as parent":   {stack{{File(".wh.d/x", "")}}, "is inside of a directory that has a whiteout's name"},
+		"long component":       {stack{{File(strings.Repeat("x", 256), "")}}, "component longer than 255 bytes"},
+		"long path":            {stack{{File(strings.Repeat("x/", 2100)+"f", "")}}, "longer than 4096 bytes"},
+		"link to nothing":      {stack{{Link("a", "b")}}, `hard link "a": target "b" does not exist`},
+		"link to a directory":  {stack{{Dir("b"), Link("a", "b")}}, `hard link "a": target "b"`},
+		"link to later entry":  {stack{{Link("a", "b"), File("b", "")}}, `hard link "a": target "b" does not exist`},
+		"link to itself":       {stack{{File("a", ""), Link("./a", "a")}}, `hard link to "a" cannot be made`},
+		"symlink loop":         {stack{{Symlink("a", "b"), Symlink("b", "a"), File("a/x", "")}}, "too many levels of symbolic links"},
+		"root is a file":       {stack{{File(".", "")}}, "the root is not a directory"},
+		"unknown type":         {stack{{Entry{Header: tar.Header{Name: "x", Typeflag: 'V'}}}}, `unknown tar entry type 'V'`},
+		"device out of range":  {stack{{Entry{Header: tar.Header{Name: "x", Typeflag: tar.TypeChar, Devmajor: 5000}}}}, "device number 5000:0 is out of range"},
+		"symlink growing deep": {stack{{Symlink("a", "b/a"), Symlink("b", "."), File("a/x", "")}}, "too many levels of symbolic links"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := tryMerge(t, tars(t, tt.layers)...)
+			if err == nil || !strings.Contains(err.Error(), tt.text) {
+				t.Errorf("got %v, want %q", err, tt.text)
+			}
+		})
+	}
+}
+
+func TestDiffAndDigestAgree(t *testing.T) {
+	base := []Entry{Dir("d"), File("d/f", "content"), Link("g", "d/f"), Symlink("s", "d"), File("h", "")}
+	change := func(i int, fn func(*Entry)) []Entry {
+		out := slices.Clone(base)
+		fn(&out[i])
+		return out
+	}
+	a := merge(t, Tar(t, base...))
+	for what, entries := range map[string][]Entry{
+		"d mode":      change(0, func(e *Entry) { e.Mode = 0o700 }),
+		"d owner":     change(0, func(e *Entry) { e.Gid = 7 }),
+		"d mtime":     change(0, func(e *Entry) { e.ModTime = When.Add(1) }),
+		"d/f content": change(1, func(e *Entry) { e.Body = "CONTENT" }),
+		"h size":      change(4, func(e *Entry) { e.Body = "x" }),
+		"h xattrs":    change(4, func(e *Entry) { e.PAXRecords = map[string]string{"SCHILY.xattr.user.x": ""} }),
+		"s target":    change(3, func(e *Entry) { e.Linkname = "h" }),
+		"s type":      change(3, func(e *Entry) { *e = Dir("s") }),
+		"g link":      change(2, func(e *Entry) { *e = File("g", "content") }),
+		"x entry":     append(slices.Clone(base), File("x", "")),
+		"h entry":     base[:4],
+	} {
+		b := merge(t, Tar(t, entries...))
+		var found []string
+		for _, d := range layer.Diff(a, b) {
+			found = append(found, d.Path+" "+d.What)
+		}
+		if !slices.Contains(found, what) {
+			t.Errorf("%s: Diff found %q", what, found)
+		}
+		if a.Digest() == b.Digest() {
+			t.Errorf("%s: the digests are equal", what)
+		}
+	}
+	if d := layer.Diff(a, merge(t, Tar(t, base...))); len(d) > 0 {
+		t.Errorf("equal trees differ in %v", d)
+	}
+}
+
+func TestErrorsCanBeTold(t *testing.T) {
+	_, err := tryMerge(t, Tar(t, Link("a", "b")))
+	var link *layer.LinkError
+	if !errors.As(err, &link) || fmt.Sprint(link.Path, link.Target) != "ab" {
+		t.Errorf("got %v", err)
+	}
+	_, err = tryMerge(t, Tar(t, File("../x", "")))
+	var name *layer.NameError
+	if !errors.As(err, &name) || name.Name != "../x" {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,183 @@
+package layer_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/dockerfactory/dockerfactory/shared/layer"
+	. "github.com/dockerfactory/dockerfactory/shared/layer/layertest"
+)
+
+func TestScanLimits(t *testing.T) {
+	data := Tar(t, File("a", strings.Repeat("x", 5000)), File("b", ""), File("c", ""))
+	for name, limits := range map[string]layer.Limits{
+		"entries":  {Entries: 2},
+		"bytes":    {Bytes: 4000},
+		"metadata": {Metadata: 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := layer.Scan(t.Context(), bytes.NewReader(data), layer.Options{Limits: limits}); !errors.Is(err, layer.ErrTooLarge) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+	if _, err := layer.Scan(t.Context(), bytes.NewReader(data), layer.Options{Limits: layer.Limits{Entries: 3, Bytes: 1 << 20, Metadata: 3}}); err != nil {
+		t.Errorf("at the limits: %v", err)
+	}
+}
+
+// A sparse entry claims contents that are not in the stream.
+func TestScanSparseBomb(t *testing.T) {
+	_, err := layer.Scan(t.Context(), bytes.NewReader(sparse(1<<50)), layer.Options{})
+	if !errors.Is(err, layer.ErrTooLarge) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestScanSparse(t *testing.T) {
+	set, err := layer.Scan(t.Context(), bytes.NewReader(sparse(3<<20)), layer.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tree, err := layer.Merge([]*layer.Changeset{set})
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain := append(make([]byte, 3<<20-512), bytes.Repeat([]byte("d"), 512)...)
+	want := merge(t, Tar(t, File("s", string(plain))))
+	a, _ := tree.Lookup("s")
+	b, _ := want.Lookup("s")
+	if a.Size != b.Size || a.Sum != b.Sum {
+		t.Errorf("size %d, sum %v", a.Size, a.Sum)
+	}
+}
+
+// sparse is an archive with one PAX 1.0 sparse file: 512 bytes of data at its end.
+// archive/tar reads these but does not write them.
+func sparse(size int64) []byte {
+	var b bytes.Buffer
+	block := func(name string, flag byte, size int) {
+		h := make([]byte, 512)
+		copy(h, name)
+		copy(h[100:], "0000644\x00")
+		copy(h[108:], "0000000\x00")
+		copy(h[116:], "0000000\x00")
+		copy(h[124:], fmt.Sprintf("%011o\x00", size))
+		copy(h[136:], "14524770400\x00")
+		h[156] = flag
+		copy(h[257:], "ustar\x0000")
+		copy(h[148:], "        ")
+		sum := 0
+		for _, c := range h {
+			sum += int(c)
+		}
+		copy(h[148:], fmt.Sprintf("%06o\x00 ", sum))
+		b.Write(h)
+	}
+	pad := func(s string) { b.WriteString(s + strings.Repeat("\x00", (512-len(s)%512)%512)) }
+	var pax string
+	for _, kv := range []string{"GNU.sparse.major=1", "GNU.sparse.minor=0", "GNU.sparse.name=s", fmt.Sprintf("GNU.sparse.realsize=%d", size)} {
+		n := len(kv) + 3
+		for len(fmt.Sprint(n))+len(kv)+2 != n {
+			n = len(fmt.Sprint(n)) + len(kv) + 2
+		}
+		pax += fmt.Sprintf("%d %s\n", n, kv)
+	}
+	block("pax", 'x', len(pax))
+	pad(pax)
+	block("s", '0', 1024)
+	pad(fmt.Sprintf("1\n%d\n512\n", size-512))
+	b.WriteString(strings.Repeat("d", 512))
+	b.Write(make([]byte, 1024))
+	return b.Bytes()
+}
+
+func TestScanReadsToTheEnd(t *testing.T) {
+	data := append(Tar(t, File("a", "")), make([]byte, 100_000)...)
+	r := bytes.NewReader(data)
+	if _, err := layer.Scan(t.Context(), r, layer.Options{}); err != nil || r.Len() != 0 {
+		t.Errorf("left %d bytes, error %v", r.Len(), err)
+	}
+}
+
+func TestScanTruncated(t *testing.T) {
+	data := Tar(t, File("a", strings.Repeat("x", 3000)))
+	for _, n := range []int{100, 600, 2000} {
+		if _, err := layer.Scan(t.Context(), bytes.NewReader(data[:n]), layer.Options{}); !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("cut at %d: got %v", n, err)
+		}
+	}
+}
+
+func TestScanCancelled(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := layer.Scan(ctx, bytes.NewReader(Tar(t, File("a", ""))), layer.Options{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestScanHandsOutContents(t *testing.T) {
+	data := Tar(t, Dir("d"), File("empty", ""), File("a", "first"), Link("l", "a"), File("b", "second"))
+	var got []string
+	var buffers []*bytes.Buffer
+	_, err := layer.Scan(t.Context(), bytes.NewReader(data), layer.Options{File: func(ordinal int, size int64) (io.Writer, error) {
+		got = append(got, fmt.Sprint(ordinal, size))
+		buffers = append(buffers, &bytes.Buffer{})
+		return buffers[len(buffers)-1], nil
+	}})
+	if err != nil || fmt.Sprint(got) != "[2 5 4 6]" || buffers[0].String() != "first" || buffers[1].String() != "second" {
+		t.Errorf("got %v, %v, %v", got, buffers, err)
+	}
+}
+
+func TestDecompress(t *testing.T) {
+	plain := Tar(t, File("a", "x"))
+	pack := func(open func(io.Writer) (io.WriteCloser, error)) []byte {
+		var b bytes.Buffer
+		w, err := open(&b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Write(plain)
+		w.Close()
+		return b.Bytes()
+	}
+	zipped := pack(func(w io.Writer) (io.WriteCloser, error) { return gzip.NewWriter(w), nil })
+	zst := pack(func(w io.Writer) (io.WriteCloser, error) { return zstd.NewWriter(w) })
+	for name, data := range map[string][]byte{
+		"plain": plain, "gzip": zipped, "zstd": zst,
+		"zstd after a skippable frame": append([]byte{0x5a, 0x2a, 0x4d, 0x18, 2, 0, 0, 0, 'h', 'i'}, zst...),
+		"empty":                        {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := bytes.NewReader(data)
+			r, err := layer.Decompress(in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close()
+			got, err := io.ReadAll(r)
+			if err != nil || (name != "empty" && !bytes.Equal(got, plain)) || in.Len() != 0 {
+				t.Errorf("%d bytes, %d left, error %v", len(got), in.Len(), err)
+			}
+		})
+	}
+	for name, data := range map[string][]byte{"gzip": zipped[:len(zipped)-9], "zstd": zst[:len(zst)-3]} {
+		r, err := layer.Decompress(bytes.NewReader(data))
+		if err == nil {
+			_, err = io.ReadAll(r)
+		}
+		if err == nil {
+			t.Errorf("truncated %s was read without an error", name)
+		}
+	}
+}
