@@ -1,0 +1,313 @@
+package dirpool_test
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/dirpool"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disk"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disktest"
+	"github.com/dockerfactory/dockerfactory/shared/fault"
+	"github.com/dockerfactory/dockerfactory/shared/progress"
+)
+
+// A filesystem on which the suite runs; "" is that of the temporary directory.
+var filesystems = []struct {
+	name, mkfs string
+	method     string // how a head is cloned there
+	size       int64
+}{
+	{"the temporary directory's", "", "", 0},
+	{"ext4", "mkfs.ext4", "copy", 64 << 20},
+	{"xfs", "mkfs.xfs", "reflink", 320 << 20},
+	{"btrfs", "mkfs.btrfs", "snapshot", 128 << 20},
+}
+
+// mount makes a filesystem in a file and mounts it. Where that cannot be done
+// the test is skipped, but not where the whole suite is asked for.
+func mount(t *testing.T, mkfs string, size int64) string {
+	t.Helper()
+	lack := t.Skipf
+	if os.Getenv("DOCKERFACTORY_E2E") == "1" {
+		lack = t.Fatalf
+	}
+	if os.Geteuid() != 0 {
+		lack("mounting needs root")
+	}
+	tool, err := exec.LookPath(mkfs)
+	if err != nil {
+		lack("%v", err)
+	}
+	image, dir := filepath.Join(t.TempDir(), "image"), filepath.Join(t.TempDir(), "mnt")
+	if err := errors.Join(os.WriteFile(image, nil, 0o600), os.Truncate(image, size), os.Mkdir(dir, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.CommandContext(t.Context(), tool, image).CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", mkfs, err, out)
+	}
+	if out, err := exec.CommandContext(t.Context(), "mount", "-o", "loop", image, dir).CombinedOutput(); err != nil {
+		lack("mounting %s: %v: %s", mkfs, err, out)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, 0); err != nil {
+			t.Errorf("something still uses the pool: %v", err)
+			_ = unix.Unmount(dir, unix.MNT_DETACH)
+		}
+	})
+	return dir
+}
+
+func open(t *testing.T, dir string, keep int) *dirpool.Pool {
+	t.Helper()
+	p, err := dirpool.Open(dir, dirpool.Options{Now: time.Now, Keep: keep, Wait: 5 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func TestConformance(t *testing.T) {
+	for _, f := range filesystems {
+		t.Run(f.name, func(t *testing.T) {
+			top := t.TempDir()
+			if f.mkfs != "" {
+				top = mount(t, f.mkfs, f.size)
+			}
+			disktest.Run(t, func(t *testing.T, keep int) sticky.Disk {
+				return open(t, filepath.Join(top, strings.Map(func(r rune) rune {
+					if r == '/' {
+						return '-'
+					}
+					return r
+				}, t.Name())), keep)
+			})
+			p := open(t, filepath.Join(top, "method"), 3)
+			for _, want := range []string{"empty", f.method} {
+				w, lock, err := p.Clone(t.Context(), disktest.Lineage, disk.NewID(time.Now(), []byte(want+"......")), progress.Discard.Step(""))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if want != "" && w.Clone.Method != want {
+					t.Errorf("cloned by %s, want %s", w.Clone.Method, want)
+				}
+				if _, err := p.Commit(t.Context(), w, disk.Generation{}); err != nil {
+					t.Fatal(err)
+				}
+				lock.Close()
+			}
+		})
+	}
+}
+
+// A pool that was copied onto btrfs from elsewhere has plain directories.
+func TestBtrfsTakesOverPlainDirectories(t *testing.T) {
+	dir := filepath.Join(mount(t, "mkfs.btrfs", 128<<20), "pool")
+	p := open(t, dir, 3)
+	w, lock, err := p.Clone(t.Context(), disktest.Lineage, newID("a"), progress.Discard.Step(""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.Remove(w.Root), os.Mkdir(w.Root, 0o700), os.WriteFile(filepath.Join(w.Root, "f"), []byte("x"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Commit(t.Context(), w, disk.Generation{}); err != nil {
+		t.Fatal(err)
+	}
+	lock.Close()
+	for _, want := range []string{"reflink", "snapshot"} {
+		w, lock, err = p.Clone(t.Context(), disktest.Lineage, newID(want), progress.Discard.Step(""))
+		if err != nil || w.Clone.Method != want {
+			t.Fatalf("cloned %+v, %v; want by %s", w, err, want)
+		}
+		if _, err := p.Commit(t.Context(), w, disk.Generation{}); err != nil {
+			t.Fatal(err)
+		}
+		lock.Close()
+	}
+}
+
+func newID(s string) string { return disk.NewID(time.Now(), []byte(s+"......")) }
+
+func TestOpenRefuses(t *testing.T) {
+	dir := t.TempDir()
+	write := func(path, text string) string {
+		path = filepath.Join(dir, path)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	newer := filepath.Dir(write("newer/pool.json", `{"format":2}`))
+	before, err := os.ReadDir(newer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		path, text string
+		hint       bool
+	}{
+		"newer format":        {newer, "written by a newer version", true},
+		"damaged":             {filepath.Dir(write("damaged/pool.json", `{`)), "unexpected end", false},
+		"somebody's files":    {filepath.Dir(write("home/letters.txt", "")), "not empty", true},
+		"a file":              {write("file", ""), "not a directory", true},
+		"below a file":        {write("file2", "") + "/pool", "not a directory", true},
+		"not absolute":        {"pool", "not absolute", false},
+		"read-only, or /proc": {"/proc/sticky", "", false},
+	} {
+		_, err := dirpool.Open(c.path, dirpool.Options{Now: time.Now})
+		if err == nil || !strings.Contains(err.Error(), c.text) || (fault.HintOf(err) != "") != c.hint {
+			t.Errorf("%s: %v (hint %q)", name, err, fault.HintOf(err))
+		}
+	}
+	if after, _ := os.ReadDir(newer); len(after) != len(before) {
+		t.Errorf("the newer pool was changed: %v", after)
+	}
+}
+
+// What a newer version wrote into a pool of ours is not touched either.
+func TestNewerHead(t *testing.T) {
+	for _, file := range []string{"head.json", "generations/*/meta.json"} {
+		dir := t.TempDir()
+		p := open(t, dir, 3)
+		w, lock, err := p.Clone(t.Context(), disktest.Lineage, newID("a"), progress.Discard.Step(""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.Commit(t.Context(), w, disk.Generation{}); err != nil {
+			t.Fatal(err)
+		}
+		lock.Close()
+		found, err := filepath.Glob(filepath.Join(dir, "lineages/*", file))
+		if err != nil || len(found) != 1 {
+			t.Fatalf("%v, %v", found, err)
+		}
+		text, err := os.ReadFile(found[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(found[0], bytes.Replace(text, []byte(`"format": 1`), []byte(`"format": 9`), 1), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := p.Clone(t.Context(), disktest.Lineage, newID("b"), progress.Discard.Step("")); !errors.Is(err, disk.ErrNewer) {
+			t.Errorf("%s: %v", file, err)
+		}
+	}
+}
+
+func TestDamagedHead(t *testing.T) {
+	for name, text := range map[string]string{
+		"path":    `{"format":1,"lineage":{"key":"k","platform":"p"},"generation":"../../../etc"}`,
+		"lineage": `{"format":1,"lineage":{"key":"other","platform":"p"},"generation":"20260102T030405Z-000000000000"}`,
+		"torn":    `{"format":1,"lin`,
+	} {
+		dir := t.TempDir()
+		p := open(t, dir, 3)
+		l := disk.Lineage{Key: "k", Platform: "p"}
+		w, lock, err := p.Clone(t.Context(), l, newID("a"), progress.Discard.Step(""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.Commit(t.Context(), w, disk.Generation{}); err != nil {
+			t.Fatal(err)
+		}
+		lock.Close()
+		found, _ := filepath.Glob(filepath.Join(dir, "lineages/*/head.json"))
+		if err := os.WriteFile(found[0], []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if g, err := p.Head(t.Context(), l); err == nil {
+			t.Errorf("%s: head %+v", name, g)
+		}
+	}
+}
+
+func TestHeadWithoutItsGeneration(t *testing.T) {
+	dir := t.TempDir()
+	p := open(t, dir, 3)
+	w, lock, err := p.Clone(t.Context(), disktest.Lineage, newID("a"), progress.Discard.Step(""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Commit(t.Context(), w, disk.Generation{}); err != nil {
+		t.Fatal(err)
+	}
+	lock.Close()
+	found, _ := filepath.Glob(filepath.Join(dir, "lineages/*/generations/*"))
+	if err := os.RemoveAll(found[0]); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err = p.Clone(t.Context(), disktest.Lineage, newID("b"), progress.Discard.Step(""))
+	if err == nil || !strings.Contains(fault.HintOf(err), "head.json") {
+		t.Errorf("%v (hint %q)", err, fault.HintOf(err))
+	}
+}
+
+// A full filesystem is noticed before the copy begins, and the head stays.
+func TestNoSpace(t *testing.T) {
+	dir := filepath.Join(mount(t, "mkfs.ext4", 48<<20), "pool")
+	p := open(t, dir, 3)
+	w, lock, err := p.Clone(t.Context(), disktest.Lineage, newID("a"), progress.Discard.Step(""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(w.Root, "big"), bytes.Repeat([]byte("x"), 24<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Commit(t.Context(), w, disk.Generation{}); err != nil {
+		t.Fatal(err)
+	}
+	lock.Close()
+	_, _, err = p.Clone(t.Context(), disktest.Lineage, newID("b"), progress.Discard.Step(""))
+	if !errors.Is(err, disk.ErrNoSpace) || fault.HintOf(err) == "" {
+		t.Errorf("%v (hint %q)", err, fault.HintOf(err))
+	}
+	for _, d := range []string{"work", "trash"} {
+		if names, err := os.ReadDir(filepath.Join(dir, d)); err != nil || len(names) != 0 {
+			t.Errorf("left in %s: %v, %v", d, names, err)
+		}
+	}
+	if g, err := p.Head(t.Context(), disktest.Lineage); err != nil || g.ID != w.ID {
+		t.Errorf("head %+v, %v", g, err)
+	}
+}
+
+// What is mounted below a copy is never deleted with it.
+func TestDiscardStopsAtMounts(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("mounting needs root")
+	}
+	p := open(t, t.TempDir(), 3)
+	w, lock, err := p.Clone(t.Context(), disktest.Lineage, newID("a"), progress.Discard.Step(""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Close()
+	precious := t.TempDir()
+	file := filepath.Join(precious, "file")
+	at := filepath.Join(w.Root, "mnt")
+	if err := errors.Join(os.WriteFile(file, nil, 0o600), os.Mkdir(at, 0o700), unix.Mount(precious, at, "", unix.MS_BIND, "")); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		points, _ := filepath.Glob(filepath.Join(filepath.Dir(filepath.Dir(w.Root)), "../*/*/root/mnt"))
+		for _, m := range points {
+			_ = unix.Unmount(m, unix.MNT_DETACH)
+		}
+	})
+	if err := p.Discard(t.Context(), w); err == nil || !strings.Contains(err.Error(), "mounted") {
+		t.Errorf("discarding: %v", err)
+	}
+	if _, err := os.Lstat(file); errors.Is(err, fs.ErrNotExist) {
+		t.Error("the mounted files were deleted")
+	}
+}
