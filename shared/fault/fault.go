@@ -118,6 +118,9 @@ func (l *List) Addf(pos Position, format string, args ...any) {
 // Len returns the number of mistakes.
 func (l *List) Len() int { return len(l.errs) }
 
+// All returns the mistakes in the order in which they were added.
+func (l *List) All() []error { return append([]error(nil), l.errs...) }
+
 // Err returns nil if nothing was added, the single error, or all of them in the
 // order of their positions as one error that unwraps to each.
 func (l *List) Err() error {

@@ -67,6 +67,20 @@ func (v Value) Text() string {
 	return v.node.Value
 }
 
+// Check returns a scalar as it is written, and reports what check says about it.
+func (v Value) Check(check func(string) error) string {
+	if v.node == nil {
+		return ""
+	}
+	if v.node.Kind != yaml.ScalarNode || v.node.Tag == "!!null" {
+		return v.Text()
+	}
+	if err := check(v.node.Value); err != nil {
+		v.Errorf("%w", err)
+	}
+	return v.node.Value
+}
+
 // Int returns a whole number.
 func (v Value) Int() int {
 	if v.node == nil {

@@ -7,6 +7,7 @@ import (
 	"path"
 	"path/filepath"
 	"sort"
+	"unicode/utf8"
 )
 
 // ErrIgnored says that .dockerignore keeps a path out of the build context.
@@ -97,6 +98,9 @@ func (w *walk) add(name string, info fs.FileInfo) error {
 		return nil
 	}
 	w.seen[name] = true
+	if !utf8.ValidString(name) {
+		return fmt.Errorf("name %q is not valid UTF-8", w.tree.Display(name))
+	}
 	hidden, err := w.tree.ignored(name)
 	if err != nil {
 		return err
