@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -15,8 +16,8 @@ import (
 	"github.com/dockerfactory/dockerfactory/shared/fault"
 )
 
-// parallelBuilds is how many tools modules are compiled at a time.
-const parallelBuilds = 2
+// coresPerBuild is how many cores one run of the compiler makes good use of.
+const coresPerBuild = 4
 
 // Build makes the named tools and returns the path of each. One that is up to
 // date is not built again; two processes build it once.
@@ -61,28 +62,25 @@ func (b *Bed) Build(ctx context.Context, names []string) (map[string]string, err
 	return paths, b.buildModules(ctx, modules, missing, paths)
 }
 
-// buildModules compiles the modules side by side, and the tools of one module
-// after another: the first leaves most of the next in the compiler's cache.
+// buildModules compiles the modules, on a larger machine several at a time. On
+// a small one the compiler alone keeps every core busy, and two of its runs
+// would both compile what their modules share.
 func (b *Bed) buildModules(ctx context.Context, modules []string, missing map[string][]tool, paths map[string]string) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	slots := make(chan struct{}, parallelBuilds)
+	slots := make(chan struct{}, max(1, runtime.NumCPU()/coresPerBuild))
 	var wg sync.WaitGroup
 	for _, m := range modules {
 		slots <- struct{}{}
 		if ctx.Err() != nil {
 			break
 		}
-		wg.Add(1)
-		go func() {
-			defer func() { <-slots; wg.Done() }()
-			for _, t := range missing[m] {
-				if err := b.build(ctx, t, paths[t.name]); err != nil {
-					cancel(err)
-					return
-				}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			if err := b.build(ctx, missing[m], paths); err != nil {
+				cancel(err)
 			}
-		}()
+		})
 	}
 	wg.Wait()
 	return context.Cause(ctx)
@@ -90,34 +88,44 @@ func (b *Bed) buildModules(ctx context.Context, modules []string, missing map[st
 
 func (b *Bed) toolSource(t tool) string { return filepath.Join(b.Source, "testbed", "tools", t.module) }
 
-func (b *Bed) build(ctx context.Context, t tool, dest string) (err error) {
-	gomod, err := os.ReadFile(filepath.Join(b.toolSource(t), "go.mod"))
+// build compiles tools of one module in one run of the compiler, which links
+// the first while it compiles for the next.
+func (b *Bed) build(ctx context.Context, ts []tool, paths map[string]string) (err error) {
+	source := b.toolSource(ts[0])
+	gomod, err := os.ReadFile(filepath.Join(source, "go.mod"))
 	if err != nil {
-		return fmt.Errorf("building %s: %w", t.name, err)
+		return fmt.Errorf("building %s: %w", ts[0].name, err)
 	}
-	version, err := requiredVersion(gomod, t.from)
-	if err != nil {
-		return fmt.Errorf("building %s: %w", t.name, err)
+	var what, flags, pkgs []string
+	for _, t := range ts {
+		version, err := requiredVersion(gomod, t.from)
+		if err != nil {
+			return fmt.Errorf("building %s: %w", t.name, err)
+		}
+		what = append(what, t.name+" "+version)
+		flags = append(flags, t.ldflags(version))
+		pkgs = append(pkgs, t.pkg)
 	}
-	end := b.Log.Step("building %s %s", t.name, version)
+	list := strings.Join(what, ", ")
+	end := b.Log.Step("building %s", list)
 	defer func() { end(err) }()
 
-	if err := os.MkdirAll(filepath.Dir(dest), 0o755); err != nil {
-		return fmt.Errorf("building %s: %w", t.name, err)
+	bin := filepath.Dir(paths[ts[0].name])
+	if err := os.MkdirAll(bin, 0o755); err != nil {
+		return fmt.Errorf("building %s: %w", list, err)
 	}
-	tmp, err := os.MkdirTemp(filepath.Dir(dest), ".build-*")
+	tmp, err := os.MkdirTemp(bin, ".build-*")
 	if err != nil {
-		return fmt.Errorf("building %s: %w", t.name, err)
+		return fmt.Errorf("building %s: %w", list, err)
 	}
 	defer os.RemoveAll(tmp)
-	out := filepath.Join(tmp, t.name)
 	args := append([]string{"build"}, buildFlags...)
-	if t.gcflags != "" {
-		args = append(args, "-gcflags="+t.gcflags)
+	if ts[0].gcflags != "" {
+		args = append(args, "-gcflags="+ts[0].gcflags)
 	}
-	args = append(args, "-ldflags", t.ldflags(version), "-o", out, t.pkg)
-	cmd := exec.CommandContext(ctx, "go", args...)
-	cmd.Dir = b.toolSource(t)
+	args = append(args, "-ldflags", strings.Join(flags, " "), "-o", tmp+"/")
+	cmd := exec.CommandContext(ctx, "go", append(args, pkgs...)...)
+	cmd.Dir = source
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-mod=readonly", "GOWORK=off")
 	var text bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &text, &text
@@ -126,10 +134,12 @@ func (b *Bed) build(ctx context.Context, t tool, dest string) (err error) {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		return fmt.Errorf("building %s: %w\n%s", t.name, err, lastLines(text.String(), logTail))
+		return fmt.Errorf("building %s: %w\n%s", list, err, lastLines(text.String(), logTail))
 	}
-	if err := os.Rename(out, dest); err != nil {
-		return fmt.Errorf("building %s: %w", t.name, err)
+	for _, t := range ts {
+		if err := os.Rename(filepath.Join(tmp, t.name), paths[t.name]); err != nil {
+			return fmt.Errorf("building %s: %w", t.name, err)
+		}
 	}
 	return nil
 }

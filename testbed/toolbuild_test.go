@@ -16,7 +16,7 @@ func fakeCheckout(t *testing.T, mainGo string) Dirs {
 	src := t.TempDir()
 	dir := filepath.Join(src, "testbed", "tools", "registry")
 	write(t, filepath.Join(src, "go.mod"), "module github.com/dockerfactory/dockerfactory\n")
-	write(t, filepath.Join(dir, "go.mod"), "module x\n\ngo 1.24\n\nrequire github.com/distribution/distribution/v3 v3.1.2\n")
+	write(t, filepath.Join(dir, "go.mod"), "module x/registry\n\ngo 1.24\n\nrequire github.com/distribution/distribution/v3 v3.1.2\n")
 	write(t, filepath.Join(dir, "go.sum"), "")
 	write(t, filepath.Join(dir, "main.go"), mainGo)
 	return dirsIn(t, src)
