@@ -1,6 +1,7 @@
 package testbed
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -16,8 +17,13 @@ import (
 func (b *Bed) provideEngine(ctx context.Context, p Profile, docker string) error {
 	ours := "unix://" + b.socket("docker")
 	if b.alive(ctx, "engine", engineAnswers(b.socket("docker"))) {
-		b.State.Engine = ours
-		return nil
+		if sameConfig(b.engineConfigFile(), b.engineOptions()) {
+			b.State.Engine = ours
+			return nil
+		}
+		if err := b.stop("engine", "the engine, which knows the registry under another address", 20*time.Second); err != nil {
+			return err
+		}
 	}
 	b.State.Engine = ""
 	if docker != "" && !b.OwnEngine {
@@ -102,12 +108,8 @@ func (b *Bed) startEngine(ctx context.Context) error {
 	if err := b.makeBridge(ctx); err != nil {
 		return err
 	}
-	options := registryOptions(b.State)
-	// Debian's runc knows no time namespaces, which this engine asks for wherever
-	// the kernel has them.
-	options["features"] = map[string]bool{"time-namespaces": false}
-	config, err := writeEngineConfig(filepath.Join(data, "daemon.json"), options)
-	if err != nil {
+	config := b.engineConfigFile()
+	if err := writeEngineConfig(config, b.engineOptions()); err != nil {
 		return err
 	}
 	os.Remove(filepath.Join(b.Run, "docker.pid"))
@@ -169,15 +171,15 @@ func (b *Bed) enginePath(data string, bins map[string]string) (string, error) {
 	return strings.Join(append(dirs, "/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"), ":"), nil
 }
 
-func writeEngineConfig(path string, options map[string]any) (string, error) {
-	data, err := json.MarshalIndent(options, "", "  ")
-	if err != nil {
-		return "", fmt.Errorf("configuring the engine: %w", err)
-	}
-	if err := writeFile(path, data, 0o644); err != nil {
-		return "", fmt.Errorf("configuring the engine: %w", err)
-	}
-	return path, nil
+func (b *Bed) engineConfigFile() string { return filepath.Join(b.Dirs.State, "engine", "daemon.json") }
+
+// engineOptions are the daemon.json of the modern engine.
+func (b *Bed) engineOptions() map[string]any {
+	options := registryOptions(b.State)
+	// Debian's runc knows no time namespaces, which this engine asks for wherever
+	// the kernel has them.
+	options["features"] = map[string]bool{"time-namespaces": false}
+	return options
 }
 
 // registryOptions are what a daemon.json says about the loopback registry.
@@ -187,4 +189,25 @@ func registryOptions(s State) map[string]any {
 		options["registry-mirrors"] = []string{"http://" + s.Registry}
 	}
 	return options
+}
+
+func writeEngineConfig(path string, options map[string]any) error {
+	data, err := json.MarshalIndent(options, "", "  ")
+	if err != nil {
+		return fmt.Errorf("configuring the engine: %w", err)
+	}
+	if err := writeFile(path, data, 0o644); err != nil {
+		return fmt.Errorf("configuring the engine: %w", err)
+	}
+	return nil
+}
+
+// sameConfig reports whether the engine was started with these options.
+func sameConfig(path string, options map[string]any) bool {
+	have, err := os.ReadFile(path)
+	if err != nil {
+		return false
+	}
+	want, err := json.MarshalIndent(options, "", "  ")
+	return err == nil && bytes.Equal(have, want)
 }

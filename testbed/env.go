@@ -42,7 +42,14 @@ func (d Dirs) Env(ctx context.Context) (Env, error) {
 	return d.env(s), nil
 }
 
+// env leaves out an engine of the testbed's own that has ended since.
 func (d Dirs) env(s State) Env {
+	if s.Engine == "unix://"+d.socket("docker") && !s.Processes["engine"].Alive() {
+		s.Engine = ""
+	}
+	if !s.Processes["old-engine"].Alive() {
+		s.OldEngine = ""
+	}
 	return Env{
 		Registry: s.Registry, ToolsDir: s.Tools, CLIPlugins: s.Plugins, Docker: s.Docker,
 		BuildkitdConfig: d.buildkitdConfigFile(), BaseImage: s.BaseImage,

@@ -58,6 +58,12 @@ func TestEnvOfATestbedThatIsDown(t *testing.T) {
 	if e, err := b.Dirs.Env(t.Context()); err != nil || e.Registry != b.State.Registry || e.ToolsDir != "/tools" {
 		t.Errorf("up: %+v, %v", e, err)
 	}
+	for host, want := range map[string]string{"unix://" + b.socket("docker"): "", "tcp://theirs": "tcp://theirs"} {
+		b.State.Engine, b.State.OldEngine = host, "unix://"+b.socket("old-docker")
+		if e := b.env(b.State); e.DockerHost != want || e.OldDockerHost != "" {
+			t.Errorf("of engines that ended: %q %q, want %q", e.DockerHost, e.OldDockerHost, want)
+		}
+	}
 	srv.Close()
 	down("the registry does not answer")
 }

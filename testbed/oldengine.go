@@ -29,7 +29,10 @@ func (b *Bed) StartOldEngine(ctx context.Context) (host string, err error) {
 
 func (b *Bed) startOldEngine(ctx context.Context) error {
 	sock := b.socket("old-docker")
-	if b.alive(ctx, "old-engine", engineAnswers(sock)) && b.State.Processes["old-forward"].Alive() {
+	data := filepath.Join(b.Dirs.State, "old-engine")
+	config := filepath.Join(data, "daemon.json")
+	if b.alive(ctx, "old-engine", engineAnswers(sock)) && b.State.Processes["old-forward"].Alive() &&
+		sameConfig(config, registryOptions(b.State)) {
 		return nil
 	}
 	if b.State.Registry == "" || !b.alive(ctx, "registry", answersAs(b.State.Registry)) {
@@ -57,12 +60,10 @@ func (b *Bed) startOldEngine(ctx context.Context) error {
 	if err := makeNetNS(netns); err != nil {
 		return err
 	}
-	data := filepath.Join(b.Dirs.State, "old-engine")
 	if err := b.startForward(ctx, data, netns); err != nil {
 		return err
 	}
-	config, err := writeEngineConfig(filepath.Join(data, "daemon.json"), registryOptions(b.State))
-	if err != nil {
+	if err := writeEngineConfig(config, registryOptions(b.State)); err != nil {
 		return err
 	}
 	wrapped, err := wrapRunc(filepath.Join(data, "bin"), b.Log)
