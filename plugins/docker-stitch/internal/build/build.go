@@ -69,7 +69,7 @@ type Result struct {
 const filename = "Dockerfile"
 
 // Run builds. status takes the progress and is closed in the end; now is the
-// clock. An error that stems from a line of the Dockerfile is an *Error.
+// clock. The error of a failed build is an *Error.
 func Run(ctx context.Context, s Solver, o Options, status chan *client.SolveStatus, now func() time.Time) (Result, error) {
 	opt, err := o.solve()
 	if err != nil {

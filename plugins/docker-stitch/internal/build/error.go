@@ -6,9 +6,9 @@ import (
 	"github.com/moby/buildkit/solver/errdefs"
 )
 
-// An Error is a failure at a line of the Dockerfile.
+// An Error is a failed build.
 type Error struct {
-	Line int // from 1
+	Line int // from 1; 0 if not known
 	Err  error
 }
 
@@ -27,7 +27,7 @@ func located(err error) error {
 			}
 		}
 	}
-	return err
+	return &Error{Err: err}
 }
 
 // What wraps a failed step says "failed to solve" once or twice, and "rpc error"

@@ -15,47 +15,37 @@ type ImageLoader interface {
 	ImageLoad(ctx context.Context, input io.Reader, opts ...mobyclient.ImageLoadOption) (mobyclient.ImageLoadResult, error)
 }
 
-// An Engine loads images from docker archives.
-type Engine struct {
-	ctx    context.Context //nolint:containedctx // lives as long as one build
-	loader ImageLoader
-	done   chan error
-}
-
-// NewEngine returns a loader for one image.
-func NewEngine(ctx context.Context, l ImageLoader) *Engine {
-	return &Engine{ctx: ctx, loader: l}
-}
-
-// Open returns a writer that takes the archive. It is good for
-// Options.Load.
-func (e *Engine) Open() (io.WriteCloser, error) {
-	r, w := io.Pipe()
-	e.done = make(chan error, 1)
-	go func() {
-		err := e.load(r)
-		// The daemon must not go on writing to an engine that takes no more.
-		_ = r.CloseWithError(errors.Join(err, io.ErrClosedPipe))
-		e.done <- err
-	}()
-	return w, nil
-}
-
-// Result waits until the engine has taken the image, if it was ever sent one.
-// What the engine says goes before the build's own error, which then only says
-// that nobody took the archive.
-func (e *Engine) Result(built error) error {
-	if e.done == nil {
+// LoadInto returns a function for Options.Load, which gives the archive to the
+// engine, and one that waits until the engine has taken it. The latter is called
+// once, with the error of the build: what the engine says goes before that, which
+// would only say that nobody took the archive.
+func LoadInto(ctx context.Context, l ImageLoader) (open func() (io.WriteCloser, error), wait func(built error) error) {
+	var done chan error
+	open = func() (io.WriteCloser, error) {
+		r, w := io.Pipe()
+		done = make(chan error, 1)
+		go func() {
+			err := load(ctx, l, r)
+			// The builder must not go on writing to an engine that takes no more.
+			_ = r.CloseWithError(errors.Join(err, io.ErrClosedPipe))
+			done <- err
+		}()
+		return w, nil
+	}
+	wait = func(built error) error {
+		if done == nil {
+			return built
+		}
+		if err := <-done; err != nil && ctx.Err() == nil {
+			return fmt.Errorf("loading the image into the engine: %w", err)
+		}
 		return built
 	}
-	if err := <-e.done; err != nil && e.ctx.Err() == nil {
-		return fmt.Errorf("loading the image into the engine: %w", err)
-	}
-	return built
+	return open, wait
 }
 
-func (e *Engine) load(r io.Reader) error {
-	result, err := e.loader.ImageLoad(e.ctx, r)
+func load(ctx context.Context, l ImageLoader, r io.Reader) error {
+	result, err := l.ImageLoad(ctx, r)
 	if err != nil {
 		return err
 	}

@@ -198,13 +198,19 @@ func (o buildOptions) run(ctx context.Context, cli command.Cli, b build.Options)
 		return build.Result{}, err
 	}
 	b.OwnEngine = builder.Driver == "docker"
-	var engine *build.Engine
+	wait := func(err error) error { return err }
 	switch {
 	case o.load && b.OwnEngine:
 		b.Store = true
 	case o.load:
-		engine = build.NewEngine(ctx, cli.Client())
-		b.Load = engine.Open
+		if err := engineAnswers(ctx, cli.Client()); err != nil {
+			return build.Result{}, err
+		}
+		b.Load, wait = build.LoadInto(ctx, cli.Client())
+	case o.push && b.OwnEngine:
+		if err := enginePushes(ctx, cli.Client()); err != nil {
+			return build.Result{}, err
+		}
 	case !o.push:
 		fmt.Fprintln(cli.Err(), "WARNING: neither --push nor --load is set: the result stays in the builder's cache")
 	}
@@ -220,9 +226,7 @@ func (o buildOptions) run(ctx context.Context, cli command.Cli, b build.Options)
 	status, drawn := ui.Solve()
 	result, err := build.Run(ctx, client, b, status, time.Now)
 	drawn()
-	if engine != nil {
-		err = engine.Result(err)
-	}
+	err = wait(err)
 	return result, errors.Join(err, ui.Close())
 }
 

@@ -14,9 +14,7 @@ import (
 
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stitch/internal/stitch"
 	"github.com/dockerfactory/dockerfactory/shared/cliplugin"
-	"github.com/dockerfactory/dockerfactory/shared/dockerauth"
 	"github.com/dockerfactory/dockerfactory/shared/fault"
-	"github.com/dockerfactory/dockerfactory/shared/image"
 	"github.com/dockerfactory/dockerfactory/shared/render"
 	"github.com/dockerfactory/dockerfactory/shared/wire"
 )
@@ -103,12 +101,12 @@ func outputs(p *stitch.Project, name string) ([]string, error) {
 }
 
 func verifyOne(ctx context.Context, cli command.Cli, p *stitch.Project, subject, name string) (stitch.Verdict, error) {
-	data, err := os.ReadFile(subject)
-	switch {
-	case err == nil:
+	if info, err := os.Stat(subject); (err == nil && info.Mode().IsRegular()) || looksLikeFile(subject) {
+		data, err := readBounded(subject)
+		if err != nil {
+			return stitch.Verdict{}, fmt.Errorf("reading %s: %w", subject, cause(err))
+		}
 		return p.VerifyFile(ctx, subject, data, name)
-	case !errors.Is(err, os.ErrNotExist) || looksLikeFile(subject):
-		return stitch.Verdict{}, fmt.Errorf("reading %s: %w", subject, cause(err))
 	}
 	labels, err := imageLabels(ctx, cli, subject)
 	if err != nil {
@@ -126,41 +124,28 @@ func looksLikeFile(s string) bool {
 	return filepath.IsAbs(s) || strings.HasPrefix(s, ".") || strings.HasPrefix(base, "Dockerfile") || strings.HasSuffix(base, ".Dockerfile")
 }
 
+// maxDockerfile bounds a file to verify, in bytes.
+const maxDockerfile = 64 << 20
+
+func readBounded(file string) ([]byte, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxDockerfile+1))
+	if err == nil && len(data) > maxDockerfile {
+		err = errors.New("too large for a Dockerfile")
+	}
+	return data, err
+}
+
 func cause(err error) error {
 	var pe *os.PathError
 	if errors.As(err, &pe) {
 		return pe.Err
 	}
 	return err
-}
-
-// imageLabels returns the labels of an image. The images of an index must agree
-// on what they were made from.
-func imageLabels(ctx context.Context, cli command.Cli, subject string) (map[string]string, error) {
-	ref, err := image.Parse(subject)
-	if err != nil {
-		return nil, err
-	}
-	s, err := image.Resolve(ctx, ref, image.Options{Keychain: dockerauth.Keychain(cli.ConfigFile()), UserAgent: "dockerfactory/" + cliplugin.Version()})
-	if err != nil {
-		return nil, err
-	}
-	images, err := image.Platforms(s)
-	if err != nil {
-		return nil, err
-	}
-	var labels map[string]string
-	for i, img := range images {
-		config, err := img.Image.ConfigFile()
-		if err != nil {
-			return nil, fmt.Errorf("reading config of %s: %w", subject, err)
-		}
-		if i > 0 && labels[wire.LabelManifestID] != config.Config.Labels[wire.LabelManifestID] {
-			return nil, fmt.Errorf("%s has images of different manifest ids: %s and %s", subject, images[0].Platform, img.Platform)
-		}
-		labels = config.Config.Labels
-	}
-	return labels, nil
 }
 
 func printVerdicts(w io.Writer, f render.Flags, verdicts []stitch.Verdict) error {

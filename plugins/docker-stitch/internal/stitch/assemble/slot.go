@@ -12,7 +12,7 @@ var (
 	openSlot  = regexp.MustCompile(`^\s*#--MODULE:([A-Za-z0-9][A-Za-z0-9._-]*)--#\s*$`)
 	restSlot  = regexp.MustCompile(`^\s*#--MODULES--#\s*$`)
 	closeSlot = regexp.MustCompile(`^\s*#--ENDMODULE--#\s*$`)
-	nearSlot  = regexp.MustCompile(`#\s*-*\s*(END)?MODULES?\b`)
+	nearSlot  = regexp.MustCompile(`#\s*--+\s*(END)?MODULES?\b`)
 )
 
 // A slot is a pair of markers in a template. What stands between them, comments
