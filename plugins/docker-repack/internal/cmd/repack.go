@@ -121,6 +121,7 @@ func repackImage(ctx context.Context, source, dest image.Reference, o repack.Opt
 	if err != nil {
 		return nil, fmt.Errorf("repacking %s: %w", source, err)
 	}
+	result.Warnings = append(result.Warnings, repack.LeftBehind(ctx, subject, result, access)...)
 	return result, nil
 }
 
@@ -165,12 +166,12 @@ func (r report) table(w io.Writer) error {
 			fmt.Fprintf(w, "digest\t%s\n", i.Digest)
 		}
 		fmt.Fprintf(w, "layers\t%d -> %d\n", i.LayersBefore, i.LayersAfter)
-		fmt.Fprintf(w, "compressed\t%s -> %s%s\n", bytes(i.BytesBefore), bytes(i.BytesAfter), percent(i.BytesBefore, i.BytesAfter))
-		fmt.Fprintf(w, "largest layer\t%s\n", bytes(i.LargestLayer))
-		fmt.Fprintf(w, "sent\t%s\n", bytes(i.BytesSent))
-		fmt.Fprintf(w, "files\t%s in %d entries\n", bytes(i.FileBytes), i.Entries)
-		fmt.Fprintf(w, "dead\t%s\n", bytes(i.DeadBytes))
-		fmt.Fprintf(w, "duplicate\t%s\n", bytes(i.DuplicateBytes))
+		fmt.Fprintf(w, "compressed\t%s -> %s%s\n", size(i.BytesBefore), size(i.BytesAfter), percent(i.BytesBefore, i.BytesAfter))
+		fmt.Fprintf(w, "largest layer\t%s\n", size(i.LargestLayer))
+		fmt.Fprintf(w, "sent\t%s\n", size(i.BytesSent))
+		fmt.Fprintf(w, "files\t%s in %d entries\n", size(i.FileBytes), i.Entries)
+		fmt.Fprintf(w, "dead\t%s\n", size(i.DeadBytes))
+		fmt.Fprintf(w, "duplicate\t%s\n", size(i.DuplicateBytes))
 		verified := "not verified"
 		if i.Verified {
 			verified = "verified"
@@ -181,7 +182,7 @@ func (r report) table(w io.Writer) error {
 	return err
 }
 
-func bytes(n int64) string { return units.HumanSizeWithPrecision(float64(n), 3) }
+func size(n int64) string { return units.HumanSizeWithPrecision(float64(n), 3) }
 
 func percent(before, after int64) string {
 	if before == 0 {

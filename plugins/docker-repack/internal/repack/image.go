@@ -93,8 +93,14 @@ func (r *run) layers(ctx context.Context, s *scanned, p *plan, prefix string) (o
 	for i, contents := range p.layers {
 		g.Go(func() error {
 			id := fmt.Sprintf("layer %d of %d", i+1, len(p.layers))
-			compressors <- struct{}{}
-			w, err := writeLayer(ctx, s, contents, r.codec, r.opts.TempDir)
+			select {
+			case compressors <- struct{}{}:
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+			w, err := writeLayer(ctx, s, contents, r.codec, r.opts.TempDir, func(done, total int64) {
+				step.Bytes("compressing "+id, done, total)
+			})
 			<-compressors
 			if err != nil {
 				return fmt.Errorf("writing %s: %w", id, err)
@@ -102,7 +108,7 @@ func (r *run) layers(ctx context.Context, s *scanned, p *plan, prefix string) (o
 			defer w.remove()
 			out[i] = w
 			was[i], err = r.dst.PutBlob(ctx, w.descriptor, func() (io.ReadCloser, error) {
-				return w.open(func(n int64) { step.Bytes(id, n, w.descriptor.Size) }), nil
+				return w.open(func(n int64) { step.Bytes("storing "+id, n, w.descriptor.Size) }), nil
 			})
 			return err
 		})

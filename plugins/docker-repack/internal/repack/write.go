@@ -30,6 +30,33 @@ func (w *written) open(seen func(n int64)) io.ReadCloser {
 	return io.NopCloser(&countingReader{r: io.NewSectionReader(w.file, 0, w.descriptor.Size), seen: seen})
 }
 
+// rawSize is about how large the tar stream of the units is: headers of parents
+// are few.
+func rawSize(contents []*unit) int64 {
+	var n int64
+	for _, u := range contents {
+		n += int64(len(u.entries)) * 512
+		for i, e := range u.entries {
+			if i == 0 || e.Inode != u.entries[i-1].Inode {
+				n += u.raw
+			}
+		}
+	}
+	return n
+}
+
+// A meter reports what is written to it, up to just below its total.
+type meter struct {
+	done, total int64
+	tell        func(done, total int64)
+}
+
+func (m *meter) Write(p []byte) (int, error) {
+	m.done += int64(len(p))
+	m.tell(min(m.done, m.total-1), m.total)
+	return len(p), nil
+}
+
 type countingReader struct {
 	r    io.Reader
 	n    int64
@@ -44,7 +71,8 @@ func (c *countingReader) Read(p []byte) (int, error) {
 }
 
 // writeLayer writes and compresses one output layer.
-func writeLayer(ctx context.Context, s *scanned, contents []*unit, c codec, dir string) (_ *written, err error) {
+// Progress is told how many uncompressed bytes are done, of how many.
+func writeLayer(ctx context.Context, s *scanned, contents []*unit, c codec, dir string, progress func(done, total int64)) (_ *written, err error) {
 	f, remove, err := tempFile(dir, "docker-repack-layer-*")
 	if err != nil {
 		return nil, err
@@ -60,7 +88,9 @@ func writeLayer(ctx context.Context, s *scanned, contents []*unit, c codec, dir 
 	if err != nil {
 		return nil, err
 	}
-	entries, err := writeTar(ctx, io.MultiWriter(z, plain), s, contents)
+	meter := &meter{total: rawSize(contents), tell: progress}
+	entries, err := writeTar(ctx, io.MultiWriter(z, plain, meter), s, contents)
+	progress(meter.total, meter.total)
 	if closed := z.Close(); err == nil {
 		err = closed
 	}

@@ -1,0 +1,205 @@
+package repack_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/partial"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/dockerfactory/dockerfactory/plugins/docker-repack/internal/repack"
+	"github.com/dockerfactory/dockerfactory/shared/fault"
+	"github.com/dockerfactory/dockerfactory/shared/image"
+	. "github.com/dockerfactory/dockerfactory/shared/layer/layertest"
+)
+
+// withConfig is an image with other bytes for its config.
+type withConfig struct {
+	v1.Image
+	raw []byte
+}
+
+func (w withConfig) RawConfigFile() ([]byte, error)      { return w.raw, nil }
+func (w withConfig) ConfigFile() (*v1.ConfigFile, error) { return partial.ConfigFile(w) }
+func (w withConfig) ConfigName() (v1.Hash, error)        { return partial.ConfigName(w) }
+func (w withConfig) RawManifest() ([]byte, error)        { return partial.RawManifest(w) }
+func (w withConfig) Digest() (v1.Hash, error)            { return partial.Digest(w) }
+func (w withConfig) Size() (int64, error)                { return partial.Size(w) }
+func (w withConfig) MediaType() (types.MediaType, error) { return types.OCIManifestSchema1, nil }
+func (w withConfig) Manifest() (*v1.Manifest, error) {
+	m, err := w.Image.Manifest()
+	if err != nil {
+		return nil, err
+	}
+	m = m.DeepCopy()
+	m.MediaType = types.OCIManifestSchema1
+	m.Config, err = func() (v1.Descriptor, error) {
+		hash, size, err := v1.SHA256(strings.NewReader(string(w.raw)))
+		return v1.Descriptor{MediaType: types.OCIConfigJSON, Digest: hash, Size: size}, err
+	}()
+	return m, err
+}
+
+func TestSourcesThatCannotBeRepacked(t *testing.T) {
+	plain := makeImage(t, "linux/amd64", Tar(t, File("a", "1")))
+	withType := func(mt types.MediaType) v1.Image {
+		img, err := mutate.AppendLayers(plain, tarLayer(t, Tar(t, File("b", "")), tarball.WithMediaType(mt)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return img
+	}
+	raw, _ := plain.RawConfigFile()
+	for name, tt := range map[string]struct {
+		img        v1.Image
+		text, hint string
+	}{
+		"windows":     {makeImage(t, "windows/amd64", Tar(t, File("Files/a", "1"))), "is a Windows image", "--platform linux/amd64"},
+		"encrypted":   {withType("application/vnd.oci.image.layer.v1.tar+gzip+encrypted"), "the layer is encrypted", "skopeo copy --decryption-key"},
+		"foreign":     {withType(types.DockerForeignLayer), "the layer is foreign", "non-distributable"},
+		"unknown":     {withType("application/x-thing"), `unknown layer media type "application/x-thing"`, "only tar layers"},
+		"artifact":    {mutate.ConfigMediaType(plain, "application/x.config"), "is not a container image", "no root filesystem"},
+		"diff id":     {withConfig{plain, []byte(strings.Replace(string(raw), "\"diff_ids\":[\"sha256:", "\"diff_ids\":[\"sha256:"+strings.Repeat("0", 64)+"\",\"sha256:", 1))}, "its manifest lists 1 layers, its config 2", ""},
+		"wrong diff":  {withConfig{plain, replaceDiffID(raw)}, "content does not match its digest: the config's diff_id", ""},
+		"not json":    {withConfig{plain, []byte("{")}, "parsing config", ""},
+		"escape":      {makeImage(t, "linux/amd64", Tar(t, File("../../etc/passwd", ""))), `has a ".." component`, ""},
+		"broken link": {makeImage(t, "linux/amd64", Tar(t, Link("a", "nowhere"))), `target "nowhere" does not exist`, ""},
+		"not a tar":   {makeImage(t, "linux/amd64", []byte(strings.Repeat("no tar ", 200))), "invalid tar header", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := store(t, tt.img)
+			host := newRegistry(t)
+			_, err := tryRun(t, "oci://"+dir, host+"/out:1", repack.Options{Verify: true})
+			if err == nil || !strings.Contains(err.Error(), tt.text) || !strings.Contains(fault.HintOf(err), tt.hint) {
+				t.Errorf("got %v\nhint %q", err, fault.HintOf(err))
+			}
+			if _, err := remote.Head(mustName(t, host+"/out:1")); err == nil {
+				t.Error("something is at the destination")
+			}
+		})
+	}
+}
+
+func replaceDiffID(raw []byte) []byte {
+	s := string(raw)
+	i := strings.Index(s, `"diff_ids":["sha256:`) + len(`"diff_ids":["sha256:`)
+	return []byte(s[:i] + strings.Repeat("0", 64) + s[i+64:])
+}
+
+func TestDamagedBlobs(t *testing.T) {
+	img := makeImage(t, "linux/amd64", Tar(t, File("a", noise(1, 300_000))))
+	layers, _ := img.Layers()
+	digest, _ := layers[0].Digest()
+	for name, damage := range map[string]func([]byte) []byte{
+		"truncated":     func(b []byte) []byte { return b[:len(b)/2] },
+		"longer":        func(b []byte) []byte { return append(b, 0) },
+		"one bit":       func(b []byte) []byte { b[len(b)/2] ^= 1; return b },
+		"last byte off": func(b []byte) []byte { b[len(b)-1] ^= 1; return b },
+		"empty":         func([]byte) []byte { return nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := store(t, img)
+			file := filepath.Join(dir, "blobs/sha256", digest.Hex)
+			data, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(file, damage(data), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			to := filepath.Join(t.TempDir(), "out")
+			_, err = tryRun(t, "oci://"+dir, "oci://"+to, repack.Options{})
+			if err == nil || !strings.Contains(err.Error(), "reading layer 0, "+digest.String()) {
+				t.Errorf("got %v", err)
+			}
+			if _, err := os.Stat(to); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("the destination is there: %v", err)
+			}
+		})
+	}
+}
+
+// A registry that takes nothing, in the ways that registries do.
+func TestDestinationThatRefuses(t *testing.T) {
+	dir := store(t, makeImage(t, "linux/amd64", Tar(t, File("a", "1"))))
+	for status, hint := range map[int]string{http.StatusUnauthorized: "docker login", http.StatusForbidden: "docker login"} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/v2/" {
+				return
+			}
+			w.WriteHeader(status)
+		}))
+		_, err := tryRun(t, "oci://"+dir, strings.TrimPrefix(server.URL, "http://")+"/app:1", repack.Options{})
+		if err == nil || !strings.Contains(err.Error(), "uploading sha256:") || !strings.Contains(fault.HintOf(err), hint) {
+			t.Errorf("status %d: got %v\nhint %q", status, err, fault.HintOf(err))
+		}
+		server.Close()
+	}
+}
+
+func TestDestinations(t *testing.T) {
+	for in, want := range map[string]string{
+		"docker.io/library/app:1": "index.docker.io/library/app:1-repacked",
+		"host.test/app":           "host.test/app:latest-repacked",
+		"oci://dir:tag":           "oci://dir:tag-repacked",
+		"oci://dir":               "",
+		"host.test/app@sha256:" + strings.Repeat("0", 64): "",
+	} {
+		got, err := repack.DefaultDestination(parse(t, in))
+		switch {
+		case want == "" && (err == nil || fault.HintOf(err) == ""):
+			t.Errorf("%s: got %v, %v", in, got, err)
+		case want != "" && (err != nil || strings.TrimPrefix(got.String(), "docker://") != want):
+			t.Errorf("%s: got %v, %v", in, got, err)
+		}
+	}
+	full := t.TempDir()
+	os.WriteFile(filepath.Join(full, "file"), nil, 0o600)
+	for _, ref := range []string{"host.test/app@sha256:" + strings.Repeat("0", 64), "oci://" + full, "oci:///dev/null/x"} {
+		if _, err := repack.OpenDestination(t.Context(), parse(t, ref), image.Options{}); err == nil {
+			t.Errorf("%s can be opened", ref)
+		}
+	}
+}
+
+func TestCancelLeavesNothing(t *testing.T) {
+	dir := store(t, makeImage(t, "linux/amd64", Tar(t, File("a", noise(1, 4_000_000)))))
+	to := filepath.Join(t.TempDir(), "new", "out")
+	tmp := t.TempDir()
+	dst, err := repack.OpenDestination(t.Context(), parse(t, "oci://"+to), image.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	_, err = repack.Run(ctx, resolve(t, parse(t, "oci://"+dir)), cancelAtManifest{dst, cancel}, repack.Options{TempDir: tmp, Verify: true})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	if left, _ := os.ReadDir(tmp); len(left) > 0 {
+		t.Errorf("temporary files: %v", left)
+	}
+	if _, err := os.Stat(filepath.Dir(to)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("left at the destination: %v", err)
+	}
+}
+
+// cancelAtManifest interrupts a run when all blobs are there.
+type cancelAtManifest struct {
+	repack.Destination
+	cancel context.CancelFunc
+}
+
+func (c cancelAtManifest) PutManifest(ctx context.Context, d v1.Descriptor, raw []byte) error {
+	c.cancel()
+	return c.Destination.PutManifest(ctx, d, raw)
+}

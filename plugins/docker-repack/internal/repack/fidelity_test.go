@@ -1,0 +1,262 @@
+package repack_test
+
+import (
+	"archive/tar"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"path"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/dockerfactory/dockerfactory/plugins/docker-repack/internal/repack"
+	"github.com/dockerfactory/dockerfactory/shared/layer"
+	. "github.com/dockerfactory/dockerfactory/shared/layer/layertest"
+)
+
+var anything = Shape{Implied: true, CrossLinks: true, RootOpaque: true, Duplicates: true, Spelling: true, Capabilities: true}
+
+// noise makes n bytes that do not compress, so that small files make many layers.
+func noise(seed uint64, n int) string {
+	b := make([]byte, n)
+	rng := rand.New(rand.NewPCG(seed, seed))
+	for i := range b {
+		b[i] = byte(rng.Uint32())
+	}
+	return string(b)
+}
+
+func TestRandomStacks(t *testing.T) {
+	host := newRegistry(t)
+	for seed := range uint64(60) {
+		rng := rand.New(rand.NewPCG(seed, 4))
+		tars := Random(t, rng, 1+rng.IntN(5), anything)
+		// Something to fill several layers of the smallest target with, among the
+		// directories that the random entries use.
+		tars = append(tars, Tar(t, Dir("a"), Dir("a/b"), Dir("b"), File("a/b/n1", noise(seed, 900_000)), File("n2", noise(seed+1, 900_000)), File("b/n3", noise(seed, 900_000))))
+		from, to := fmt.Sprintf("%s/r:%d", host, seed), fmt.Sprintf("%s/r:%d-out", host, seed)
+		push(t, from, makeImage(t, "linux/amd64", tars...))
+		r := run(t, from, to, repack.Options{TargetSize: repack.MinTargetSize, Level: "fast", Jobs: 2, Verify: true})
+		out := plainLayers(t, imageOf(t, to))
+		want := merged(t, tars)
+		if d := layer.Diff(want, merged(t, out)); len(d) > 0 {
+			t.Fatalf("seed %d: the trees differ: %v", seed, d)
+		}
+		if r.Images[0].Tree != want.Digest().String() || len(out) < 2 {
+			t.Fatalf("seed %d: tree %s, %d layers", seed, r.Images[0].Tree, len(out))
+		}
+		for i, data := range out {
+			if err := plainlyWritten(data, want); err != nil {
+				t.Fatalf("seed %d, output layer %d: %v", seed, i, err)
+			}
+		}
+	}
+}
+
+// plainlyWritten checks what engines that unpack each layer alone rely on: each
+// name once, no whiteouts, all parents first and with their final attributes
+// (C8), hard links only to the same layer and with full attributes.
+func plainlyWritten(data []byte, tree *layer.Tree) error {
+	headers := map[string]*tar.Header{}
+	for r := tar.NewReader(bytes.NewReader(data)); ; {
+		h, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		name := strings.TrimSuffix(h.Name, "/")
+		if headers[name] != nil {
+			return fmt.Errorf("%q is there twice", name)
+		}
+		headers[name] = h
+		if strings.HasPrefix(path.Base(name), ".wh.") {
+			return fmt.Errorf("%q is a whiteout", name)
+		}
+		e, ok := tree.Lookup(name)
+		if !ok {
+			return fmt.Errorf("%q is not in the tree", name)
+		}
+		want := e.Header(name, "")
+		if h.Mode != want.Mode || h.Uid != want.Uid || h.Gid != want.Gid || !h.ModTime.Equal(want.ModTime) || !reflect.DeepEqual(xattrs(h), xattrs(want)) {
+			return fmt.Errorf("%q has the attributes %+v, not %+v", name, h, want)
+		}
+		if dir := path.Dir(name); dir != "." && headers[dir] == nil {
+			return fmt.Errorf("%q comes without its parent", name)
+		}
+		if h.Typeflag == tar.TypeLink && headers[h.Linkname] == nil {
+			return fmt.Errorf("%q links out of its layer, to %q", name, h.Linkname)
+		}
+		if h.Typeflag != tar.TypeLink && e.Link != "" && h.Size != e.Size {
+			return fmt.Errorf("%q has %d bytes", name, h.Size)
+		}
+	}
+}
+
+func xattrs(h *tar.Header) map[string]string {
+	out := map[string]string{}
+	for k, v := range h.PAXRecords {
+		if strings.HasPrefix(k, "SCHILY.xattr.") {
+			out[k] = v
+		}
+	}
+	return out
+}
+
+// The defects that a reading of another repacker's source brought up; each must
+// stay away from this one.
+func TestDefects(t *testing.T) {
+	long := strings.Repeat("long-name-", 15)
+	full := File("bin/ping", "elf")
+	full.Uid, full.ModTime = 3_000_000, time.Unix(1_700_000_000, 987654321)
+	full.PAXRecords = map[string]string{"SCHILY.xattr.security.capability": "\x01\x00\x00\x02\x00 \x00\x00"}
+	sticky := Dir("tmp")
+	sticky.Mode = 0o1777
+	fifo := Entry{Header: tar.Header{Name: "pipe", Typeflag: tar.TypeFifo}}
+
+	for name, tt := range map[string]struct {
+		layers [][]Entry
+		has    []string
+		not    []string
+		check  func(t *testing.T, tree *layer.Tree, r *repack.ImageResult, out [][]byte)
+	}{
+		"C1 long names, capabilities, sub-second times, large ids": {
+			layers: [][]Entry{{File(long+"1", "a"), File(long+"2", "b"), Symlink("s", long+"/"+long), full}},
+			has:    []string{long + "1", long + "2", "s", "bin/ping"},
+			check: func(t *testing.T, tree *layer.Tree, _ *repack.ImageResult, _ [][]byte) {
+				e, _ := tree.Lookup("bin/ping")
+				if e.UID != 3_000_000 || e.Nsec != 987654321 || len(e.Xattrs) != 1 {
+					t.Errorf("bin/ping is %+v", e.Inode)
+				}
+				if s, _ := tree.Lookup("s"); s.Target != long+"/"+long {
+					t.Errorf("s leads to %q", s.Target)
+				}
+			}},
+		"C2 a removed directory stays removed": {
+			layers: [][]Entry{{Dir("d/"), File("d/secret", "x"), File("keep", "")}, {File(".wh.d", "")}},
+			has:    []string{"keep"}, not: []string{"d", "d/secret"}},
+		"C3 additions after an opaque marker stay": {
+			layers: [][]Entry{{File("d/old", "")}, {Dir("d"), File("d/.wh..wh..opq", ""), File("d/new", "")}, {File(".wh..wh..opq", ""), File("top", "")}},
+			has:    []string{"top"}, not: []string{"d/new", "d/old"}},
+		"C4 .wh. in the middle of a name": {
+			layers: [][]Entry{{File("a.wh.b", "x"), File("b", "y")}}, has: []string{"a.wh.b", "b"}},
+		"C5 a symlink in place of a directory": {
+			layers: [][]Entry{{File("d/x", "1"), Dir("e")}, {Symlink("d", "e")}}, has: []string{"d"}, not: []string{"d/x"}},
+		"C6 hard links across layers": {
+			layers: [][]Entry{{File("a", "old"), Link("./b", "/a"), Link("c", "b"), File("copy", "old"), Link("copy2", "copy")}, {File("a", "new")}},
+			has:    []string{"a", "b", "c", "copy2"},
+			check: func(t *testing.T, tree *layer.Tree, _ *repack.ImageResult, _ [][]byte) {
+				b, _ := tree.Lookup("b")
+				c, _ := tree.Lookup("c")
+				a, _ := tree.Lookup("a")
+				two, _ := tree.Lookup("copy2")
+				if b.Link != "b" || c.Link != "b" || a.Sum == b.Sum || two.Link != "copy" || two.Sum != b.Sum {
+					t.Errorf("a %+v, b %+v, c %+v, copy2 %+v", a, b, c, two)
+				}
+			}},
+		"C7 names of all spellings": {
+			layers: [][]Entry{{Dir("./usr"), File("usr/x", "1"), File("/usr/y", "")}, {File("./usr/.wh.y", ""), File("usr//x", "2")}},
+			has:    []string{"usr/x"}, not: []string{"usr/y"}},
+		"C8 parents in every layer": {
+			layers: [][]Entry{{sticky, File("tmp/1", noise(1, 2_000_000)), File("tmp/2", noise(2, 2_000_000)), File("tmp/3", noise(3, 2_000_000))}},
+			check: func(t *testing.T, _ *layer.Tree, _ *repack.ImageResult, out [][]byte) {
+				if len(out) != 6 && len(out) != 3 {
+					t.Errorf("%d layers", len(out))
+				}
+				for i, data := range out {
+					h, err := tar.NewReader(bytes.NewReader(data)).Next()
+					if err != nil || h.Name != "tmp/" || h.Mode != 0o1777 || !h.ModTime.Equal(When) {
+						t.Errorf("layer %d begins with %+v, %v", i, h, err)
+					}
+				}
+			}},
+		"C12 special files once each": {
+			layers: [][]Entry{{fifo, File("e1", ""), File("e2", ""), Dir("e3"), Symlink("e4", "x")}}, has: []string{"pipe", "e1", "e2", "e3", "e4"}},
+		"C14 large duplicates lie together and are counted": {
+			layers: [][]Entry{{File("1", noise(1, 3_000_000)), File("2", noise(2, 3_000_000)), File("3", noise(1, 3_000_000))}},
+			has:    []string{"1", "2", "3"},
+			check: func(t *testing.T, _ *layer.Tree, r *repack.ImageResult, _ [][]byte) {
+				if r.DuplicateBytes != 3_000_000 || r.BytesAfter > 6_100_000 || r.LayersAfter != 2 {
+					t.Errorf("got %+v", r)
+				}
+			}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			host := newRegistry(t)
+			var tars [][]byte
+			for _, l := range tt.layers {
+				tars = append(tars, Tar(t, l...))
+			}
+			push(t, host+"/app", makeImage(t, "linux/amd64", tars...))
+			r := run(t, host+"/app", host+"/app:out", repack.Options{TargetSize: repack.MinTargetSize, Verify: true})
+			out := plainLayers(t, imageOf(t, host+"/app:out"))
+			tree := merged(t, out)
+			for _, p := range tt.has {
+				if _, ok := tree.Lookup(p); !ok {
+					t.Errorf("%s is gone", p)
+				}
+			}
+			for _, p := range tt.not {
+				if _, ok := tree.Lookup(p); ok {
+					t.Errorf("%s is back", p)
+				}
+			}
+			if d := layer.Diff(merged(t, tars), tree); len(d) > 0 {
+				t.Errorf("the trees differ: %v", d)
+			}
+			for i, data := range out {
+				if err := plainlyWritten(data, tree); err != nil {
+					t.Errorf("layer %d: %v", i, err)
+				}
+			}
+			if tt.check != nil {
+				tt.check(t, tree, &r.Images[0], out)
+			}
+		})
+	}
+}
+
+func TestDeadBytesAndEmptyImage(t *testing.T) {
+	host := newRegistry(t)
+	push(t, host+"/app", makeImage(t, "linux/amd64", Tar(t, File("f", noise(1, 100_000))), Tar(t, File(".wh.f", ""))))
+	r := run(t, host+"/app", host+"/app:out", repack.Options{Verify: true})
+	if i := r.Images[0]; i.DeadBytes != 100_000 || i.FileBytes != 0 || i.LayersAfter != 1 || i.Entries != 1 {
+		t.Errorf("got %+v", i)
+	}
+	push(t, host+"/scratch", makeImage(t, "linux/amd64"))
+	if r := run(t, host+"/scratch", host+"/scratch:out", repack.Options{Verify: true}); r.Images[0].LayersAfter != 1 {
+		t.Errorf("got %+v", r.Images[0])
+	}
+}
+
+// C11: the digest depends on the source and the target size alone.
+func TestC11ReproducibleWhateverTheWorkers(t *testing.T) {
+	host := newRegistry(t)
+	var entries []Entry
+	for i := range 300 {
+		e := File(fmt.Sprintf("d%d/f%d", i%7, i), noise(uint64(i%50), 30_000)+strings.Repeat("text ", i*10))
+		entries = append(entries, e)
+		if i%9 == 0 {
+			entries = append(entries, Link(fmt.Sprintf("l%d", i), e.Name))
+		}
+	}
+	push(t, host+"/app", makeImage(t, "linux/amd64", Tar(t, entries[:200]...), Tar(t, entries[200:]...)))
+	for _, c := range repack.Compressions {
+		digests := map[string]bool{}
+		for _, jobs := range []int{1, 2, 16} {
+			r := run(t, host+"/app", fmt.Sprintf("%s/out%d:%s", host, jobs, c), repack.Options{TargetSize: repack.MinTargetSize, Compression: c, Jobs: jobs})
+			digests[r.Digest] = true
+			if r.Images[0].LayersAfter < 2 {
+				t.Errorf("%d layers", r.Images[0].LayersAfter)
+			}
+		}
+		if len(digests) != 1 {
+			t.Errorf("%s: digests %v", c, digests)
+		}
+	}
+}
