@@ -60,7 +60,7 @@ An image that is called like a subcommand is written docker://verify.` +
 	f.StringVar(&opts.compression, "compression", repack.Compressions[0], `Compression of the layers ("zstd"; "gzip" for engines before Docker 23)`)
 	f.StringVar(&opts.level, "compression-level", repack.Levels[0], `Effort of the compression ("fast", "balanced", "max")`)
 	f.StringVar(&opts.tempDir, "tmpdir", "", "Directory for temporary files, which take about the image's compressed size (default the system's)")
-	f.BoolVar(&opts.verify, "verify", true, "Read the result back and compare it with the source (default true for a registry, false for a layout)")
+	f.BoolVar(&opts.verify, "verify", true, "Read the result back and compare it with the source; layouts are compared only on request")
 	opts.addTo(cmd)
 	display.AddFlag(cmd, &opts.progress)
 	opts.output.AddTo(cmd, "Print only the digest of the result")

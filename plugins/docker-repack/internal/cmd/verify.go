@@ -83,7 +83,7 @@ func runVerify(ctx context.Context, dockerCLI command.Cli, opts verifyOptions, a
 		return err
 	}
 	if !c.Equal {
-		return cliplugin.Negative(fmt.Errorf("comparing %s and %s: %d differences", args[0], args[1], len(c.Differences)))
+		return cliplugin.Negative(fmt.Errorf("%s and %s differ, in %d ways", args[0], args[1], len(c.Differences)))
 	}
 	return nil
 }

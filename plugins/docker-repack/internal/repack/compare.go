@@ -74,7 +74,7 @@ func Compare(ctx context.Context, a, b image.Subject, opts Options) (*Comparison
 				s, err := scan(ctx, o, nil, opts.Jobs, step)
 				if err == nil {
 					trees[i] = s.tree
-					sides[i].Trees[platform] = s.tree.Digest().String()
+					sides[i].Trees[o.platform().String()] = s.tree.Digest().String()
 				}
 				return err
 			}); err != nil {
