@@ -74,7 +74,6 @@ template or fragment that it comes from. SOURCE_DATE_EPOCH is passed on.` + clip
 	_ = cmd.RegisterFlagCompletionFunc("target", o.completeTarget)
 	_ = cmd.RegisterFlagCompletionFunc("tag", cobra.NoFileCompletions)
 	_ = cmd.MarkFlagFilename("metadata-file", "json")
-	cmd.MarkFlagsMutuallyExclusive("push", "load")
 	return cmd
 }
 
@@ -132,6 +131,9 @@ func runBuild(cmd *cobra.Command, cli command.Cli, o buildOptions, args []string
 func (o buildOptions) check(args []string) (string, error) {
 	if err := o.print.Validate(); err != nil {
 		return "", cliplugin.Usage(err)
+	}
+	if o.push && o.load {
+		return "", cliplugin.Usage(errors.New("--push and --load exclude each other"))
 	}
 	for _, t := range o.tags {
 		if err := manifest.CheckTag(t); err != nil {

@@ -75,7 +75,7 @@ func runCheck(cmd *cobra.Command, cli command.Cli, o checkOptions, args []string
 			addOnce(&errs, seen, err)
 			continue
 		}
-		warn(cli.Err(), r.Warnings)
+		warn(cli.Err(), newOnes(r.Warnings, seen))
 		rows = append(rows, rowOf(r))
 	}
 	if err := errs.Err(); err != nil || o.print.Quiet {
@@ -101,6 +101,18 @@ func addOnce(errs *fault.List, seen map[string]bool, err error) {
 			errs.Add(e)
 		}
 	}
+}
+
+// newOnes returns the warnings that were not seen before.
+func newOnes(warnings []stitch.Warning, seen map[string]bool) []stitch.Warning {
+	var out []stitch.Warning
+	for _, w := range warnings {
+		if !seen[w.String()] {
+			seen[w.String()] = true
+			out = append(out, w)
+		}
+	}
+	return out
 }
 
 func rowOf(r *stitch.Rendered) checked {

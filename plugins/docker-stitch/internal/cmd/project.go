@@ -85,9 +85,9 @@ func openNative(file string) (*stitch.Project, error) {
 func (p *projectFlags) openFactory() (*stitch.Project, error) {
 	layout, dir := p.layout, "."
 	if layout.Store != "" {
-		store := filepath.ToSlash(filepath.Clean(layout.Store))
-		if rest, ok := strings.CutSuffix("/"+store, "/"+factory.DefaultStore); ok && rest != "" {
-			dir = filepath.Dir(filepath.Dir(filepath.Dir(filepath.Dir(filepath.Clean(layout.Store)))))
+		usual := string(filepath.Separator) + filepath.FromSlash(factory.DefaultStore)
+		if root, ok := strings.CutSuffix(filepath.Clean(layout.Store), usual); ok {
+			dir = filepath.Clean(root + string(filepath.Separator))
 		}
 	}
 	for _, place := range []*string{&layout.Store, &layout.Modules, &layout.Templates} {

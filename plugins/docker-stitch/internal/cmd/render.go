@@ -52,11 +52,13 @@ go to standard error, each at the line of the template or fragment.` + cliplugin
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "Print only the manifest id")
 	_ = cmd.MarkFlagFilename("output")
 	_ = cmd.MarkFlagFilename("map", "json")
-	cmd.MarkFlagsMutuallyExclusive("output", "write")
 	return cmd
 }
 
 func runRender(cmd *cobra.Command, cli command.Cli, o renderOptions, args []string) error {
+	if o.output != "" && o.write {
+		return cliplugin.Usage(errors.New("--output and --write exclude each other"))
+	}
 	name, err := o.project.manifest(args)
 	if err != nil {
 		return err

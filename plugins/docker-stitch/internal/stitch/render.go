@@ -95,11 +95,15 @@ func (r *Rendered) frame(body []sourcemap.Line, head int) {
 		return sourcemap.Line{Text: text, Kind: sourcemap.Generated}
 	}
 	name := r.Manifest.Name.Value
-	r.Lines = slices.Concat(body[:head], []sourcemap.Line{
+	header := []sourcemap.Line{
 		generated(files.Header(name, r.ID)),
 		generated("# Do not edit: change the manifest, template or fragments and render again."),
-		generated(""),
-	}, body[head:], []sourcemap.Line{
+	}
+	if head < len(body) && body[head].Text != "" {
+		// A comment that touches an instruction counts as its description.
+		header = append(header, generated(""))
+	}
+	r.Lines = slices.Concat(body[:head], header, body[head:], []sourcemap.Line{
 		generated(""),
 		generated(fmt.Sprintf("LABEL %s=%q %s=%q", wire.LabelManifestName, name, wire.LabelManifestID, r.ID)),
 	})

@@ -65,6 +65,7 @@ type walk struct {
 	tree    *Tree
 	entries []Entry
 	seen    map[string]bool
+	derived int // how many files and directories were left out as rendered
 }
 
 // top adds name itself and what is below it. For a link it returns where the
@@ -115,9 +116,11 @@ func (w *walk) add(name string, info fs.FileInfo) error {
 	if err != nil {
 		return fmt.Errorf("reading %s: %w", w.tree.Display(name), err)
 	}
-	if !derived {
-		w.entries = append(w.entries, e)
+	if derived {
+		w.derived++
+		return nil
 	}
+	w.entries = append(w.entries, e)
 	return nil
 }
 
@@ -129,7 +132,7 @@ func (w *walk) directory(name string, info fs.FileInfo, hidden bool) error {
 	if err != nil {
 		return fmt.Errorf("reading %s: %w", w.tree.Display(name), plain(err))
 	}
-	before := len(w.entries)
+	before, derived := len(w.entries), w.derived
 	for _, item := range items {
 		child := path.Join(name, item.Name())
 		info, err := w.tree.root.Lstat(filepath.FromSlash(child))
@@ -140,6 +143,12 @@ func (w *walk) directory(name string, info fs.FileInfo, hidden bool) error {
 			return err
 		}
 	}
+	if len(items) > 0 && w.derived-derived == len(items) {
+		// It is there for what was rendered into it.
+		w.derived = derived + 1
+		return nil
+	}
+	w.derived = derived
 	// A hidden directory is in the context only for what is shown inside.
 	if !hidden || len(w.entries) > before {
 		w.entries = append(w.entries, Entry{Path: name, Type: "dir", Mode: mode(info)})

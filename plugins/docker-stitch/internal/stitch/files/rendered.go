@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"regexp"
+
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stitch/internal/stitch/sourcemap"
 )
 
 var header = regexp.MustCompile(`^# docker stitch: manifest (\S+), id (sha256:[0-9a-f]{64})$`)
@@ -33,9 +35,11 @@ func ReadHeader(data []byte) (name, id string, ok bool) {
 	return "", "", false
 }
 
+var sourceMap = regexp.MustCompile(`^\{\s*"mediaType":\s*"` + regexp.QuoteMeta(sourcemap.MediaType) + `"`)
+
 // IsRendered reports whether a file that begins with head was made by docker
-// stitch.
+// stitch: a Dockerfile or a source map.
 func IsRendered(head []byte) bool {
 	_, _, ok := ReadHeader(head)
-	return ok
+	return ok || sourceMap.Match(head)
 }

@@ -3,10 +3,11 @@ package sourcemap
 // A Map is the JSON form of a source map: runs of rendered lines that stand in
 // one file one below the other.
 type Map struct {
-	Version  int    `json:"version"`
-	Manifest string `json:"manifest"`
-	ID       string `json:"id"`
-	Runs     []Run  `json:"runs"`
+	// MediaType comes first, so that the file can be told by its beginning.
+	MediaType string `json:"mediaType"`
+	Manifest  string `json:"manifest"`
+	ID        string `json:"id"`
+	Runs      []Run  `json:"runs"`
 }
 
 // A Run is Count lines of a Dockerfile, the first of which is Rendered, and which
@@ -20,12 +21,12 @@ type Run struct {
 	Fragment string `json:"fragment,omitempty"`
 }
 
-// Version is the version of the JSON form.
-const Version = 1
+// MediaType names the JSON form.
+const MediaType = "application/vnd.dockerfactory.sourcemap.v1+json"
 
 // New returns the map of the lines that were rendered from the named manifest.
 func New(manifest, id string, lines []Line) Map {
-	m := Map{Version: Version, Manifest: manifest, ID: id, Runs: []Run{}}
+	m := Map{MediaType: MediaType, Manifest: manifest, ID: id, Runs: []Run{}}
 	for i, l := range lines {
 		if n := len(m.Runs); n > 0 {
 			r := &m.Runs[n-1]

@@ -1,0 +1,6 @@
+FROM debian:bookworm-slim
+
+#--MODULE:core--#
+#--ENDMODULE--#
+
+CMD ["bash"]
