@@ -37,7 +37,7 @@ func (b *Bed) baseImage(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("making the Debian base image: %w", err)
 	}
-	defer b.removeTree(work)
+	defer b.discard(work)
 	if err := b.bootstrap(ctx, filepath.Join(work, "root"), m); err != nil {
 		return "", err
 	}
@@ -59,15 +59,20 @@ func (b *Bed) workDir(name string) (string, error) {
 		return "", err
 	}
 	for _, dir := range left {
-		if err := b.removeTree(dir); err != nil {
-			b.Log.Say("leaving %s for later: %v", dir, err)
-		}
+		b.discard(dir)
 	}
 	dir, err := os.MkdirTemp(parent, name+"-*")
 	if err != nil {
 		return "", err
 	}
 	return dir, os.Chmod(dir, 0o755)
+}
+
+// discard removes a directory that is in nobody's way if it stays.
+func (b *Bed) discard(dir string) {
+	if err := b.removeTree(dir); err != nil {
+		b.Log.Say("leaving %s for later: %v", dir, err)
+	}
 }
 
 func (b *Bed) bootstrap(ctx context.Context, root string, m mirror) (err error) {

@@ -184,8 +184,14 @@ func (b *Bed) Status(w io.Writer) error {
 		}
 		fmt.Fprintf(w, "%-12s %s\n", d.name, state)
 	}
-	for _, v := range [][2]string{{"registry at", s.Registry}, {"base image", s.BaseImage}, {"engine at", s.Engine},
-		{"old engine", s.OldEngine}, {"tools", s.Tools}, {"cache", b.Cache}} {
+	for _, v := range [][2]string{
+		{"registry at", s.Registry},
+		{"base image", s.BaseImage},
+		{"engine at", s.Engine},
+		{"old engine", s.OldEngine},
+		{"tools", s.Tools},
+		{"cache", b.Cache},
+	} {
 		if v[1] != "" {
 			fmt.Fprintf(w, "%-12s %s\n", v[0], strings.TrimSpace(v[1]))
 		}

@@ -3,7 +3,10 @@ package testbed
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"strings"
@@ -33,7 +36,9 @@ func (b *Bed) start(ctx context.Context, d daemon) (err error) {
 	defer func() { end(err) }()
 
 	path := b.log(d.name)
-	os.Rename(path, path+".1")
+	if err := os.Rename(path, path+".1"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("starting %s: %w", d.what, err)
+	}
 	logFile, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
 		return fmt.Errorf("starting %s: %w", d.what, err)
@@ -49,7 +54,10 @@ func (b *Bed) start(ctx context.Context, d daemon) (err error) {
 		return fmt.Errorf("starting %s: %w", d.what, err)
 	}
 	gone := make(chan struct{})
-	go func() { cmd.Wait(); close(gone) }()
+	go func() {
+		_ = cmd.Wait() // how it ended stands in its log
+		close(gone)
+	}()
 
 	p, err := identify(cmd.Process.Pid)
 	if err != nil {
@@ -57,14 +65,11 @@ func (b *Bed) start(ctx context.Context, d daemon) (err error) {
 	}
 	b.State.Processes[d.name] = p
 	if err := b.save(); err != nil {
-		p.Stop(time.Second)
-		return err
+		return errors.Join(err, p.Stop(time.Second))
 	}
 	if err := poll(ctx, d.limit, gone, d.ready); err != nil {
-		stopped := p.Stop(5 * time.Second)
-		if stopped == nil {
-			delete(b.State.Processes, d.name)
-			b.save()
+		if stopErr := b.stop(d.name, d.what, 5*time.Second); stopErr != nil {
+			err = errors.Join(err, stopErr)
 		}
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -118,7 +123,9 @@ func tail(path string) string {
 	defer f.Close()
 	buf := make([]byte, 16<<10)
 	if fi, err := f.Stat(); err == nil && fi.Size() > int64(len(buf)) {
-		f.Seek(-int64(len(buf)), 2)
+		if _, err := f.Seek(-int64(len(buf)), io.SeekEnd); err != nil {
+			return ""
+		}
 	}
 	n, _ := f.Read(buf)
 	lines := bytes.Split(bytes.TrimSpace(buf[:n]), []byte("\n"))

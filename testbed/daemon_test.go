@@ -158,7 +158,8 @@ func TestDaemonsAreAllStopped(t *testing.T) {
 		i := slices.IndexFunc(daemons, func(d struct {
 			name, what string
 			grace      time.Duration
-		}) bool {
+		},
+		) bool {
 			return d.name == name
 		})
 		if i < 0 {

@@ -63,8 +63,8 @@ func relay(ctx context.Context, in net.Conn, addr string) {
 
 // pipe copies one direction and passes its end on.
 func pipe(dst, src net.Conn) {
-	io.Copy(dst, src)
+	_, _ = io.Copy(dst, src) // a broken connection is the end of it, too
 	if tcp, ok := dst.(*net.TCPConn); ok {
-		tcp.CloseWrite()
+		_ = tcp.CloseWrite()
 	}
 }

@@ -77,8 +77,10 @@ func TestRelink(t *testing.T) {
 
 func TestStateIsReadBack(t *testing.T) {
 	b, _ := openBed(t)
-	b.State = State{Registry: "127.0.0.1:5", Mirror: true, Processes: map[string]Process{"registry": {1, 2, "b"}},
-		Bridge: &Bridge{Name: "n", Rules: bridgeRules("n", "10.0.0.0/24")}}
+	b.State = State{
+		Registry: "127.0.0.1:5", Mirror: true, Processes: map[string]Process{"registry": {1, 2, "b"}},
+		Bridge: &Bridge{Name: "n", Rules: bridgeRules("n", "10.0.0.0/24")},
+	}
 	if err := b.save(); err != nil {
 		t.Fatal(err)
 	}

@@ -140,7 +140,7 @@ func (b *Bed) unpackOld(ctx context.Context) (dir string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("unpacking the old engine: %w", err)
 	}
-	defer b.removeTree(work)
+	defer b.discard(work)
 	download := append([]string{"apt-get", "download", "-q", "-o", "APT::Sandbox::User=root"}, oldPackages...)
 	if err := asRoot(ctx, work, aptEnv, download...); err != nil {
 		return "", fmt.Errorf("unpacking the old engine: %w", err)

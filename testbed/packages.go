@@ -75,9 +75,15 @@ func (b *Bed) install(ctx context.Context, needs []need) error {
 	if err := b.aptUpdate(ctx); err != nil {
 		return err
 	}
+	// Ends what an interrupted run may have begun; apt-get refuses to go on before.
+	if err := asRoot(ctx, "", aptEnv, "dpkg", "--configure", "-a"); err != nil {
+		return fmt.Errorf("installing %s: %w", list, err)
+	}
 	end := b.Log.Step("installing %s", list)
-	argv := append([]string{"apt-get", "install", "-y", "-q", "--no-install-recommends",
-		"-o", "DPkg::Lock::Timeout=300", "-o", "Dpkg::Use-Pty=0"}, pkgs...)
+	argv := append([]string{
+		"apt-get", "install", "-y", "-q", "--no-install-recommends",
+		"-o", "DPkg::Lock::Timeout=300", "-o", "Dpkg::Use-Pty=0",
+	}, pkgs...)
 	err := asRoot(ctx, "", aptEnv, argv...)
 	end(err)
 	if err != nil {

@@ -9,8 +9,10 @@ import (
 
 func TestSlim(t *testing.T) {
 	root := t.TempDir()
-	gone := []string{"var/lib/apt/lists/x_Release", "var/cache/apt/pkgcache.bin", "usr/share/man/man1/a.1", "usr/share/doc/a/changelog.gz",
-		"etc/resolv.conf", "etc/hostname", "var/log/bootstrap.log", "etc/apt/sources.list", "var/cache/apt/archives/x.deb"}
+	gone := []string{
+		"var/lib/apt/lists/x_Release", "var/cache/apt/pkgcache.bin", "usr/share/man/man1/a.1", "usr/share/doc/a/changelog.gz",
+		"etc/resolv.conf", "etc/hostname", "var/log/bootstrap.log", "etc/apt/sources.list", "var/cache/apt/archives/x.deb",
+	}
 	kept := []string{"usr/share/doc/a/copyright", "etc/debian_version"}
 	for _, f := range append(append([]string{"etc/dpkg/dpkg.cfg.d/x", "etc/apt/apt.conf.d/x", "etc/apt/sources.list.d/x", "usr/sbin/x"}, gone...), kept...) {
 		write(t, filepath.Join(root, f), f)

@@ -84,7 +84,7 @@ func writeEntry(tw *tar.Writer, path, name string, newest time.Time, seen map[[2
 	}
 	h.Format = tar.FormatPAX
 	if st, ok := fi.Sys().(*syscall.Stat_t); ok && fi.Mode().IsRegular() && st.Nlink > 1 {
-		id := [2]uint64{uint64(st.Dev), st.Ino}
+		id := [2]uint64{st.Dev, st.Ino}
 		if first, ok := seen[id]; ok {
 			h.Typeflag, h.Linkname, h.Size = tar.TypeLink, first, 0
 			return tw.WriteHeader(h)

@@ -114,6 +114,13 @@ func (b *Bed) build(ctx context.Context, ts []tool, paths map[string]string) (er
 	if err := os.MkdirAll(bin, 0o755); err != nil {
 		return fmt.Errorf("building %s: %w", list, err)
 	}
+	left, err := filepath.Glob(filepath.Join(bin, ".build-*"))
+	if err != nil {
+		return fmt.Errorf("building %s: %w", list, err)
+	}
+	for _, dir := range left { // of a run that was killed; this one holds the lock
+		os.RemoveAll(dir)
+	}
 	tmp, err := os.MkdirTemp(bin, ".build-*")
 	if err != nil {
 		return fmt.Errorf("building %s: %w", list, err)

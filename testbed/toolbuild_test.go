@@ -80,8 +80,8 @@ func TestBuildFails(t *testing.T) {
 
 func TestBuildUnknown(t *testing.T) {
 	dirs := fakeCheckout(t, "package main\n\nfunc main() {}\n")
-	if _, err := Open(dirs, &bytes.Buffer{}, os.Getenv).Build(t.Context(), []string{"regsitry"}); err == nil ||
-		!strings.Contains(err.Error(), `there is no "regsitry"`) {
+	if _, err := Open(dirs, &bytes.Buffer{}, os.Getenv).Build(t.Context(), []string{"registrar"}); err == nil ||
+		!strings.Contains(err.Error(), `there is no "registrar"`) {
 		t.Errorf("got %v", err)
 	}
 	dirs.Source = ""

@@ -15,37 +15,67 @@ type tool struct {
 
 // tools lists what can be built. Versions stand in the modules' go.mod alone.
 var tools = []tool{
-	{name: "buildkitd", module: "buildkit", pkg: "github.com/moby/buildkit/cmd/buildkitd",
-		from: "github.com/moby/buildkit", stamp: []string{"github.com/moby/buildkit/version.Version"}},
-	{name: "buildctl", module: "buildkit", pkg: "github.com/moby/buildkit/cmd/buildctl",
-		from: "github.com/moby/buildkit", stamp: []string{"github.com/moby/buildkit/version.Version"}},
-	{name: "buildx", module: "buildkit", pkg: "github.com/docker/buildx/cmd/buildx",
-		from: "github.com/docker/buildx", stamp: []string{"github.com/docker/buildx/version.Version"}},
-	{name: "registry", module: "registry", pkg: ".",
-		from: "github.com/distribution/distribution/v3", stamp: []string{"github.com/distribution/distribution/v3/version.version"}},
-	{name: "crane", module: "crane", pkg: "github.com/google/go-containerregistry/cmd/crane",
-		from: "github.com/google/go-containerregistry", stamp: []string{"github.com/google/go-containerregistry/cmd/crane/cmd.Version"}},
-	{name: "regctl", module: "regctl", pkg: "github.com/regclient/regclient/cmd/regctl",
-		from: "github.com/regclient/regclient", stamp: []string{"github.com/regclient/regclient/internal/version.vcsTag"}},
-	{name: "oras", module: "oras", pkg: "oras.land/oras/cmd/oras",
-		from: "oras.land/oras", stamp: []string{"oras.land/oras/internal/version.Version"}, bare: true},
-	{name: "cosign", module: "cosign", pkg: "github.com/sigstore/cosign/v3/cmd/cosign",
-		from: "github.com/sigstore/cosign/v3", stamp: []string{"sigs.k8s.io/release-utils/version.gitVersion"}},
-	{name: "golangci-lint", module: "golangci", pkg: "github.com/golangci/golangci-lint/v2/cmd/golangci-lint",
-		from: "github.com/golangci/golangci-lint/v2", stamp: []string{"main.version"}, bare: true},
+	{
+		name: "buildkitd", module: "buildkit", pkg: "github.com/moby/buildkit/cmd/buildkitd",
+		from: "github.com/moby/buildkit", stamp: []string{"github.com/moby/buildkit/version.Version"},
+	},
+	{
+		name: "buildctl", module: "buildkit", pkg: "github.com/moby/buildkit/cmd/buildctl",
+		from: "github.com/moby/buildkit", stamp: []string{"github.com/moby/buildkit/version.Version"},
+	},
+	{
+		name: "buildx", module: "buildkit", pkg: "github.com/docker/buildx/cmd/buildx",
+		from: "github.com/docker/buildx", stamp: []string{"github.com/docker/buildx/version.Version"},
+	},
+	{
+		name: "registry", module: "registry", pkg: ".",
+		from: "github.com/distribution/distribution/v3", stamp: []string{"github.com/distribution/distribution/v3/version.version"},
+	},
+	{
+		name: "crane", module: "crane", pkg: "github.com/google/go-containerregistry/cmd/crane",
+		from: "github.com/google/go-containerregistry", stamp: []string{"github.com/google/go-containerregistry/cmd/crane/cmd.Version"},
+	},
+	{
+		name: "regctl", module: "regctl", pkg: "github.com/regclient/regclient/cmd/regctl",
+		from: "github.com/regclient/regclient", stamp: []string{"github.com/regclient/regclient/internal/version.vcsTag"},
+	},
+	{
+		name: "oras", module: "oras", pkg: "oras.land/oras/cmd/oras",
+		from: "oras.land/oras", stamp: []string{"oras.land/oras/internal/version.Version"}, bare: true,
+	},
+	{
+		name: "cosign", module: "cosign", pkg: "github.com/sigstore/cosign/v3/cmd/cosign",
+		from: "github.com/sigstore/cosign/v3", stamp: []string{"sigs.k8s.io/release-utils/version.gitVersion"},
+	},
+	{
+		name: "golangci-lint", module: "golangci", pkg: "github.com/golangci/golangci-lint/v2/cmd/golangci-lint",
+		from: "github.com/golangci/golangci-lint/v2", stamp: []string{"main.version"}, bare: true,
+	},
 	// docker/cli has no go.mod, so the compiler would be held to Go 1.16.
-	{name: "docker", module: "docker", pkg: "github.com/docker/cli/cmd/docker", gcflags: "github.com/docker/cli/cmd/docker=-lang=go1.26",
-		from: "github.com/docker/cli", stamp: []string{"github.com/docker/cli/cli/version.Version"}, bare: true},
-	{name: "dockerd", module: "dockerd", pkg: "github.com/moby/moby/v2/cmd/dockerd",
-		from: "github.com/moby/moby/v2", stamp: []string{"github.com/moby/moby/v2/dockerversion.Version"}, bare: true},
-	{name: "docker-proxy", module: "dockerd", pkg: "github.com/moby/moby/v2/cmd/docker-proxy",
-		from: "github.com/moby/moby/v2", stamp: []string{"github.com/moby/moby/v2/dockerversion.Version"}, bare: true},
-	{name: "containerd", module: "containerd", pkg: "github.com/containerd/containerd/v2/cmd/containerd",
-		from: "github.com/containerd/containerd/v2", stamp: []string{"github.com/containerd/containerd/v2/version.Version"}},
-	{name: "containerd-shim-runc-v2", module: "containerd", pkg: "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2",
-		from: "github.com/containerd/containerd/v2", stamp: []string{"github.com/containerd/containerd/v2/version.Version"}},
-	{name: "ctr", module: "containerd", pkg: "github.com/containerd/containerd/v2/cmd/ctr",
-		from: "github.com/containerd/containerd/v2", stamp: []string{"github.com/containerd/containerd/v2/version.Version"}},
+	{
+		name: "docker", module: "docker", pkg: "github.com/docker/cli/cmd/docker", gcflags: "github.com/docker/cli/cmd/docker=-lang=go1.26",
+		from: "github.com/docker/cli", stamp: []string{"github.com/docker/cli/cli/version.Version"}, bare: true,
+	},
+	{
+		name: "dockerd", module: "dockerd", pkg: "github.com/moby/moby/v2/cmd/dockerd",
+		from: "github.com/moby/moby/v2", stamp: []string{"github.com/moby/moby/v2/dockerversion.Version"}, bare: true,
+	},
+	{
+		name: "docker-proxy", module: "dockerd", pkg: "github.com/moby/moby/v2/cmd/docker-proxy",
+		from: "github.com/moby/moby/v2", stamp: []string{"github.com/moby/moby/v2/dockerversion.Version"}, bare: true,
+	},
+	{
+		name: "containerd", module: "containerd", pkg: "github.com/containerd/containerd/v2/cmd/containerd",
+		from: "github.com/containerd/containerd/v2", stamp: []string{"github.com/containerd/containerd/v2/version.Version"},
+	},
+	{
+		name: "containerd-shim-runc-v2", module: "containerd", pkg: "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2",
+		from: "github.com/containerd/containerd/v2", stamp: []string{"github.com/containerd/containerd/v2/version.Version"},
+	},
+	{
+		name: "ctr", module: "containerd", pkg: "github.com/containerd/containerd/v2/cmd/ctr",
+		from: "github.com/containerd/containerd/v2", stamp: []string{"github.com/containerd/containerd/v2/version.Version"},
+	},
 }
 
 // Tool names by what they are for.

@@ -13,8 +13,8 @@ import (
 
 // upResult and downReport are the parts of the commands' JSON that scenarios use.
 type upResult struct {
-	Name string `json:"name"`
-	Warm bool   `json:"warm"`
+	Cache  string `json:"cache"`      // "warm" or "cold"
+	Parent string `json:"generation"` // that the clone was made of
 }
 
 type downReport struct {
@@ -84,15 +84,15 @@ func TestWarmDiskInTheNextJob(t *testing.T) {
 	dir := writeFactory(t, "RUN head -c 1000000 /dev/urandom > /noise\nRUN echo done > /result\n")
 	b := newBuilder(t, t.TempDir())
 
-	if r := b.up(); r.Warm {
+	if r := b.up(); r.Cache != "cold" {
 		t.Error("the first job cannot be warm")
 	}
 	b.build(dir)
 	first := b.down()
-	if first.Decision != "committed" || first.Generation == "" {
+	if first.Decision != "commit" || first.Generation == "" {
 		t.Fatalf("got %+v, want a commit", first)
 	}
-	if r := b.up(); !r.Warm {
+	if r := b.up(); r.Cache != "warm" {
 		t.Error("the second job must be warm")
 	}
 	b.build(dir)
@@ -115,7 +115,7 @@ func TestFailedBuildLeavesTheHead(t *testing.T) {
 	stderr := fails(t, 1, dir, "docker", "stitch", "build", "app", "--builder", b.name)
 	contains(t, stderr, "Dockerfile.fragment:2", "exit code: 7", "giving up")
 	r := b.down()
-	if r.Decision != "discarded" || len(r.Builds) != 1 || r.Builds[0].Outcome != "failed" {
+	if r.Decision != "discard" || len(r.Builds) != 1 || r.Builds[0].Outcome != "failed" {
 		t.Errorf("got %+v, want a discard for one failed build", r)
 	}
 	if got := b.head(); got != head {
@@ -126,9 +126,7 @@ func TestFailedBuildLeavesTheHead(t *testing.T) {
 // head returns the generation that the next job would get.
 func (b *builder) head() string {
 	b.t.Helper()
-	var r struct {
-		Parent string `json:"parent"`
-	}
+	var r upResult
 	mustJSON(b.t, &r, "", "docker", "stickybuilder", "up", "--disk", "dir:"+b.pool, "--key", "e2e", "--read-only", "--config", bed.buildkitd, b.name)
 	must(b.t, "", "docker", "stickybuilder", "down", b.name)
 	return r.Parent
@@ -151,7 +149,7 @@ func TestKilledDaemonIsALostBuild(t *testing.T) {
 		t.Errorf("the build exited with status %d, want 1\n%s", status, build.stderr())
 	}
 	r := b.down()
-	if r.Decision != "discarded" || len(r.Builds) != 1 || r.Builds[0].Outcome != "lost" {
+	if r.Decision != "discard" || len(r.Builds) != 1 || r.Builds[0].Outcome != "lost" {
 		t.Errorf("got %+v, want a discard for one lost build", r)
 	}
 	if got := b.head(); got != head {
@@ -180,7 +178,7 @@ func TestFullDiskLeavesTheHead(t *testing.T) {
 	b.up()
 	rewriteFragment(t, dir, "RUN head -c 3000000000 /dev/zero > /too-large\n")
 	contains(t, fails(t, 1, dir, "docker", "stitch", "build", "app", "--builder", b.name), "No space left on device")
-	if r := b.down(); r.Decision != "discarded" {
+	if r := b.down(); r.Decision != "discard" {
 		t.Errorf("got %+v, want a discard", r)
 	}
 	if got := b.head(); got != head {
@@ -215,7 +213,7 @@ func TestOtherClientsUseTheBuilderUnchanged(t *testing.T) {
 		t.Fatalf("docker build: %v\n%s", err, out)
 	}
 	r := b.down()
-	if len(r.Builds) != 2 || r.Decision != "committed" {
+	if len(r.Builds) != 2 || r.Decision != "commit" {
 		t.Errorf("got %+v, want two builds seen and a commit", r)
 	}
 	must(t, dir, "docker", "stitch", "verify", "Dockerfile")

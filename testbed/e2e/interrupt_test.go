@@ -97,7 +97,7 @@ func TestInterruptedBuild(t *testing.T) {
 		t.Errorf("status %d, want 130\n%s", status, build.stderr())
 	}
 	r := b.down()
-	if r.Decision != "discarded" || len(r.Builds) != 1 || r.Builds[0].Outcome != "cancelled" {
+	if r.Decision != "discard" || len(r.Builds) != 1 || r.Builds[0].Outcome != "cancelled" {
 		t.Errorf("got %+v, want a discard for one cancelled build", r)
 	}
 }
@@ -117,7 +117,7 @@ func TestInterruptedUp(t *testing.T) {
 	if status := up.wait(); status != 130 {
 		t.Errorf("status %d, want 130\n%s", status, up.stderr())
 	}
-	if r := b.down(); r.Builds != nil {
+	if r := b.down(); r.Decision != "none" {
 		t.Errorf("got %+v, want nothing to do", r)
 	}
 }
