@@ -67,7 +67,7 @@ func pushImages(t *testing.T, host string) error {
 			return err
 		}
 	}
-	index := v1.ImageIndex(mutate.IndexMediaType(empty.Index, types.OCIImageIndex))
+	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
 	index = mutate.AppendManifests(index,
 		mutate.IndexAddendum{Add: images["app:1"], Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: "amd64"}}},
 		mutate.IndexAddendum{Add: images["arm"], Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: "arm64"}}})
@@ -86,7 +86,7 @@ func put(ref string, write func(name.Reference) error) error {
 }
 
 func newImage(platform string, tars [][]byte) (v1.Image, error) {
-	img := v1.Image(empty.Image)
+	img := empty.Image
 	for _, data := range tars {
 		l, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil })
 		if err != nil {

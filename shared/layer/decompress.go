@@ -3,6 +3,7 @@ package layer
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 
@@ -28,7 +29,7 @@ var (
 func Decompress(r io.Reader) (io.ReadCloser, error) {
 	b := bufio.NewReaderSize(r, 256<<10)
 	head, err := b.Peek(4)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
 	switch {
@@ -58,7 +59,7 @@ type drained struct {
 
 func (d drained) Read(p []byte) (int, error) {
 	n, err := d.Reader.Read(p)
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		if _, drainErr := io.Copy(io.Discard, d.below); drainErr != nil {
 			err = drainErr
 		}

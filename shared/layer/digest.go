@@ -28,10 +28,7 @@ func (t *Tree) Digest() digest.Digest {
 func (t *Tree) WriteCanonical(w io.Writer) error {
 	b := bufio.NewWriterSize(w, 64<<10)
 	put := func(s string) {
-		b.WriteString(strconv.Itoa(len(s)))
-		b.WriteByte(':')
-		b.WriteString(s)
-		b.WriteByte(',')
+		_, _ = fmt.Fprintf(b, "%d:%s,", len(s), s) // Flush reports what goes wrong
 	}
 	put(digestVersion)
 	for e := range t.All() {

@@ -21,8 +21,10 @@ func TestDigestVector(t *testing.T) {
 		Entry{Header: tar.Header{Name: "dev-x", Typeflag: tar.TypeFifo, Mode: 0o600}},
 		File("empty", ""),
 		Symlink("link", "dev/null"),
-		Entry{Body: "hello", Header: tar.Header{Name: "ö", Typeflag: tar.TypeReg, Mode: 0o4755, Uid: 3_000_000, Gid: 1,
-			PAXRecords: map[string]string{"SCHILY.xattr.user.a": "", "SCHILY.xattr.security.capability": "\x01\x00"}}},
+		Entry{Body: "hello", Header: tar.Header{
+			Name: "ö", Typeflag: tar.TypeReg, Mode: 0o4755, Uid: 3_000_000, Gid: 1,
+			PAXRecords: map[string]string{"SCHILY.xattr.user.a": "", "SCHILY.xattr.security.capability": "\x01\x00"},
+		}},
 		Link("é", "ö"),
 	))
 	const want = "sha256:b4dfa8429e164d2c40c8e6998ca7aa5ac2979c6289a072aa3f594580d93a3b14"

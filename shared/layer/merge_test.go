@@ -42,61 +42,89 @@ var corpus = map[string]struct {
 	want   string
 }{
 	"a whiteout hides a whole subtree": {stack{
-		{Dir("d/"), Dir("d/e/"), File("d/e/f", "x"), File("d2", "")}, {File(".wh.d", "")}}, "d2"},
+		{Dir("d/"), Dir("d/e/"), File("d/e/f", "x"), File("d2", "")}, {File(".wh.d", "")},
+	}, "d2"},
 	"a whiteout of a directory, parents not listed": {stack{
-		{File("d/e/f", "x")}, {File("d/.wh.e", "")}}, "d/"},
+		{File("d/e/f", "x")}, {File("d/.wh.e", "")},
+	}, "d/"},
 	"a whiteout acts on lower layers only, wherever it stands": {stack{
-		{File("d/old", "")}, {File("d/new", ""), File(".wh.d", ""), File("d/newer", "")}}, "d/ d/new d/newer"},
+		{File("d/old", "")}, {File("d/new", ""), File(".wh.d", ""), File("d/newer", "")},
+	}, "d/ d/new d/newer"},
 	"an opaque marker acts on lower layers only, wherever it stands": {stack{
-		{File("d/old", "")}, {File("d/new", ""), File("d/.wh..wh..opq", ""), File("d/newer", "")}}, "d/ d/new d/newer"},
+		{File("d/old", "")}, {File("d/new", ""), File("d/.wh..wh..opq", ""), File("d/newer", "")},
+	}, "d/ d/new d/newer"},
 	"an opaque root hides everything below it only": {stack{
-		{File("old", "")}, {File("a", ""), File(".wh..wh..opq", ""), File("z", "")}}, "a z"},
+		{File("old", "")}, {File("a", ""), File(".wh..wh..opq", ""), File("z", "")},
+	}, "a z"},
 	"an opaque marker keeps the directory": {stack{
-		{Dir("d"), File("d/x", "")}, {File("d/.wh..wh..opq", "")}}, "d/"},
+		{Dir("d"), File("d/x", "")}, {File("d/.wh..wh..opq", "")},
+	}, "d/"},
 	"a whiteout and a new directory of the same name": {stack{
-		{File("d/old", "")}, {File(".wh.d", ""), Dir("d")}}, "d/"},
+		{File("d/old", "")}, {File(".wh.d", ""), Dir("d")},
+	}, "d/"},
 	".wh. counts at the beginning of the last component only": {stack{
-		{File("a.wh.b", ""), File("b", "")}, {File("c.wh.b", "")}}, "a.wh.b b c.wh.b"},
+		{File("a.wh.b", ""), File("b", "")}, {File("c.wh.b", "")},
+	}, "a.wh.b b c.wh.b"},
 	"a whiteout of a name that begins with dots": {stack{
-		{File("...", ""), File(".hidden", "")}, {File(".wh....", ""), File(".wh..hidden", "")}}, ""},
+		{File("...", ""), File(".hidden", "")}, {File(".wh....", ""), File(".wh..hidden", "")},
+	}, ""},
 	"AUFS bookkeeping is no file": {stack{
-		{File(".wh..wh.aufs", ""), Dir(".wh..wh.plnk"), File(".wh..wh.plnk/1.2", "x"), File("a", "")}}, "a"},
+		{File(".wh..wh.aufs", ""), Dir(".wh..wh.plnk"), File(".wh..wh.plnk/1.2", "x"), File("a", "")},
+	}, "a"},
 	"a file replaces a directory and hides its children": {stack{
-		{Dir("d"), File("d/x", "")}, {File("d", "")}}, "d"},
+		{Dir("d"), File("d/x", "")}, {File("d", "")},
+	}, "d"},
 	"a symlink replaces a directory and hides its children": {stack{
-		{Dir("d"), File("d/x", ""), Dir("e")}, {Symlink("d", "e")}}, "d->e e/"},
+		{Dir("d"), File("d/x", ""), Dir("e")}, {Symlink("d", "e")},
+	}, "d->e e/"},
 	"a directory replaces a file": {stack{
-		{File("d", "")}, {File("d/x", "")}}, "d/ d/x"},
+		{File("d", "")}, {File("d/x", "")},
+	}, "d/ d/x"},
 	"a directory replaces a symlink that was one to a directory": {stack{
-		{Dir("e"), Symlink("d", "e")}, {Dir("d"), File("d/x", "")}}, "d/ d/x e/"},
+		{Dir("e"), Symlink("d", "e")}, {Dir("d"), File("d/x", "")},
+	}, "d/ d/x e/"},
 	"names are normalised": {stack{
-		{Dir("./d/"), File("/d//x", ""), File("./d/./y", ""), Dir("/")}, {File("./d/.wh.x", "")}}, "d/ d/y"},
+		{Dir("./d/"), File("/d//x", ""), File("./d/./y", ""), Dir("/")}, {File("./d/.wh.x", "")},
+	}, "d/ d/y"},
 	"the last of several entries counts": {stack{
-		{File("x", "1"), Dir("y"), File("y/z", ""), Dir("x"), File("y", "")}}, "x/ y"},
+		{File("x", "1"), Dir("y"), File("y/z", ""), Dir("x"), File("y", "")},
+	}, "x/ y"},
 	"children may come before their directory": {stack{
-		{File("d/x", ""), Dir("d")}}, "d/ d/x"},
+		{File("d/x", ""), Dir("d")},
+	}, "d/ d/x"},
 	"an entry below a lower symlink goes where that points": {stack{
-		{Dir("usr"), Dir("usr/lib"), Symlink("lib", "usr/lib")}, {File("lib/x", "")}}, "lib->usr/lib usr/ usr/lib/ usr/lib/x"},
+		{Dir("usr"), Dir("usr/lib"), Symlink("lib", "usr/lib")}, {File("lib/x", "")},
+	}, "lib->usr/lib usr/ usr/lib/ usr/lib/x"},
 	"an entry below a symlink of its own layer, absolute, out of the root": {stack{
-		{Symlink("up", "/../../t"), File("up/x", "")}}, "t/ t/x up->/../../t"},
+		{Symlink("up", "/../../t"), File("up/x", "")},
+	}, "t/ t/x up->/../../t"},
 	"a symlink is not followed where its layer has a directory": {stack{
-		{Dir("usr"), Symlink("lib", "usr")}, {File("lib/x", ""), Dir("lib")}}, "lib/ lib/x usr/"},
+		{Dir("usr"), Symlink("lib", "usr")}, {File("lib/x", ""), Dir("lib")},
+	}, "lib/ lib/x usr/"},
 	"a link group spans layers": {stack{
-		{File("a", "x"), Link("b", "a")}, {Link("c", "./b")}}, "a b=a c=a"},
+		{File("a", "x"), Link("b", "a")}, {Link("c", "./b")},
+	}, "a b=a c=a"},
 	"a member that is replaced leaves its group, the content stays": {stack{
-		{File("a", "x"), Link("b", "a"), Link("c", "/a")}, {File("a", "y")}}, "a b c=b"},
+		{File("a", "x"), Link("b", "a"), Link("c", "/a")}, {File("a", "y")},
+	}, "a b c=b"},
 	"a member that is removed leaves its group, the content stays": {stack{
-		{File("a", "x"), Link("b", "a")}, {File(".wh.a", "")}}, "b"},
+		{File("a", "x"), Link("b", "a")}, {File(".wh.a", "")},
+	}, "b"},
 	"a hard link to a hard link": {stack{
-		{File("a", "x"), Link("b", "a"), Link("c", "b")}}, "a b=a c=a"},
+		{File("a", "x"), Link("b", "a"), Link("c", "b")},
+	}, "a b=a c=a"},
 	"a hard link to a file that its own layer hides": {stack{
-		{File("a", "x")}, {File(".wh.a", ""), Link("b", "a")}}, "b"},
+		{File("a", "x")}, {File(".wh.a", ""), Link("b", "a")},
+	}, "b"},
 	"a hard link to a symlink": {stack{
-		{Symlink("a", "x"), Link("b", "a")}}, "a->x b->x=a"},
+		{Symlink("a", "x"), Link("b", "a")},
+	}, "a->x b->x=a"},
 	"a hard link is to what its target was then": {stack{
-		{File("a", "1"), Link("b", "a"), File("a", "2")}}, "a b"},
+		{File("a", "1"), Link("b", "a"), File("a", "2")},
+	}, "a b"},
 	"names over 100 and over 255 bytes in all": {stack{
-		{File(strings.Repeat("n", 150), ""), File(strings.Repeat("d/", 200)+"f", "")}, {File(".wh.d", "")}}, strings.Repeat("n", 150)},
+		{File(strings.Repeat("n", 150), ""), File(strings.Repeat("d/", 200)+"f", "")}, {File(".wh.d", "")},
+	}, strings.Repeat("n", 150)},
 	"no layers": {stack{}, ""},
 }
 
@@ -128,12 +156,16 @@ func TestMergeKeepsContentOfReplacedMember(t *testing.T) {
 }
 
 func TestAttributes(t *testing.T) {
-	full := tar.Header{Name: "f", Typeflag: tar.TypeReg, Mode: 0o6755, Uid: 5_000_000, Gid: 1 << 31, ModTime: time.Unix(-5, 123456789),
-		PAXRecords: map[string]string{"SCHILY.xattr.security.capability": "\x01\x00\x00\x02", "SCHILY.xattr.user.a": "1\n=2"}}
+	full := tar.Header{
+		Name: "f", Typeflag: tar.TypeReg, Mode: 0o6755, Uid: 5_000_000, Gid: 1 << 31, ModTime: time.Unix(-5, 123456789),
+		PAXRecords: map[string]string{"SCHILY.xattr.security.capability": "\x01\x00\x00\x02", "SCHILY.xattr.user.a": "1\n=2"},
+	}
 	tree := merge(t, Tar(t, Entry{Header: full, Body: "x"}, Entry{Header: tar.Header{Name: "dev", Typeflag: tar.TypeBlock, Devmajor: 8, Devminor: 70000}}))
 	f, _ := tree.Lookup("f")
-	want := layer.Inode{Type: layer.Regular, Mode: 0o6755, UID: 5_000_000, GID: 1 << 31, Sec: -5, Nsec: 123456789, Size: 1, Sum: f.Sum,
-		Xattrs: []layer.Xattr{{Name: "security.capability", Value: "\x01\x00\x00\x02"}, {Name: "user.a", Value: "1\n=2"}}}
+	want := layer.Inode{
+		Type: layer.Regular, Mode: 0o6755, UID: 5_000_000, GID: 1 << 31, Sec: -5, Nsec: 123456789, Size: 1, Sum: f.Sum,
+		Xattrs: []layer.Xattr{{Name: "security.capability", Value: "\x01\x00\x00\x02"}, {Name: "user.a", Value: "1\n=2"}},
+	}
 	if diff := cmp.Diff(want, *f.Inode); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

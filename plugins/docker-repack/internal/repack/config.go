@@ -62,8 +62,12 @@ func newConfig(o *original, layers []*written) (raw []byte, inline bool, err err
 		if created, ok := config["created"]; ok {
 			h["created"] = created // not the time of repacking: equal inputs, equal bytes
 		}
-		h.set("created_by", fmt.Sprintf("docker repack # layer %d of %d, %d entries", i+1, len(layers), l.entries))
-		h.set("comment", "repacked from "+o.descriptor.Digest.String())
+		if err := h.set("created_by", fmt.Sprintf("docker repack # layer %d of %d, %d entries", i+1, len(layers), l.entries)); err != nil {
+			return nil, false, err
+		}
+		if err := h.set("comment", "repacked from "+o.descriptor.Digest.String()); err != nil {
+			return nil, false, err
+		}
 		history = append(history, h)
 	}
 	if err := config.set("history", history); err != nil {

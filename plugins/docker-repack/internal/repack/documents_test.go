@@ -114,8 +114,10 @@ func TestIndex(t *testing.T) {
 		}
 		index = mutate.AppendManifests(index,
 			mutate.IndexAddendum{Add: img, Descriptor: v1.Descriptor{Platform: platform, Annotations: map[string]string{"n": fmt.Sprint(i)}}},
-			mutate.IndexAddendum{Add: attestation, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "unknown", Architecture: "unknown"},
-				Annotations: map[string]string{"vnd.docker.reference.type": "attestation-manifest", "vnd.docker.reference.digest": digest.String()}}})
+			mutate.IndexAddendum{Add: attestation, Descriptor: v1.Descriptor{
+				Platform:    &v1.Platform{OS: "unknown", Architecture: "unknown"},
+				Annotations: map[string]string{"vnd.docker.reference.type": "attestation-manifest", "vnd.docker.reference.digest": digest.String()},
+			}})
 	}
 	push(t, host+"/app:1", index)
 

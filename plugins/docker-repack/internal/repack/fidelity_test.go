@@ -136,17 +136,22 @@ func TestDefects(t *testing.T) {
 				if s, _ := tree.Lookup("s"); s.Target != long+"/"+long {
 					t.Errorf("s leads to %q", s.Target)
 				}
-			}},
+			},
+		},
 		"C2 a removed directory stays removed": {
 			layers: [][]Entry{{Dir("d/"), File("d/secret", "x"), File("keep", "")}, {File(".wh.d", "")}},
-			has:    []string{"keep"}, not: []string{"d", "d/secret"}},
+			has:    []string{"keep"}, not: []string{"d", "d/secret"},
+		},
 		"C3 additions after an opaque marker stay": {
 			layers: [][]Entry{{File("d/old", "")}, {Dir("d"), File("d/.wh..wh..opq", ""), File("d/new", "")}, {File(".wh..wh..opq", ""), File("top", "")}},
-			has:    []string{"top"}, not: []string{"d/new", "d/old"}},
+			has:    []string{"top"}, not: []string{"d/new", "d/old"},
+		},
 		"C4 .wh. in the middle of a name": {
-			layers: [][]Entry{{File("a.wh.b", "x"), File("b", "y")}}, has: []string{"a.wh.b", "b"}},
+			layers: [][]Entry{{File("a.wh.b", "x"), File("b", "y")}}, has: []string{"a.wh.b", "b"},
+		},
 		"C5 a symlink in place of a directory": {
-			layers: [][]Entry{{File("d/x", "1"), Dir("e")}, {Symlink("d", "e")}}, has: []string{"d"}, not: []string{"d/x"}},
+			layers: [][]Entry{{File("d/x", "1"), Dir("e")}, {Symlink("d", "e")}}, has: []string{"d"}, not: []string{"d/x"},
+		},
 		"C6 hard links across layers": {
 			layers: [][]Entry{{File("a", "old"), Link("./b", "/a"), Link("c", "b"), File("copy", "old"), Link("copy2", "copy")}, {File("a", "new")}},
 			has:    []string{"a", "b", "c", "copy2"},
@@ -158,10 +163,12 @@ func TestDefects(t *testing.T) {
 				if b.Link != "b" || c.Link != "b" || a.Sum == b.Sum || two.Link != "copy" || two.Sum != b.Sum {
 					t.Errorf("a %+v, b %+v, c %+v, copy2 %+v", a, b, c, two)
 				}
-			}},
+			},
+		},
 		"C7 names of all spellings": {
 			layers: [][]Entry{{Dir("./usr"), File("usr/x", "1"), File("/usr/y", "")}, {File("./usr/.wh.y", ""), File("usr//x", "2")}},
-			has:    []string{"usr/x"}, not: []string{"usr/y"}},
+			has:    []string{"usr/x"}, not: []string{"usr/y"},
+		},
 		"C8 parents in every layer": {
 			layers: [][]Entry{{sticky, File("tmp/1", noise(1, 2_000_000)), File("tmp/2", noise(2, 2_000_000)), File("tmp/3", noise(3, 2_000_000))}},
 			check: func(t *testing.T, _ *layer.Tree, _ *repack.ImageResult, out [][]byte) {
@@ -174,9 +181,11 @@ func TestDefects(t *testing.T) {
 						t.Errorf("layer %d begins with %+v, %v", i, h, err)
 					}
 				}
-			}},
+			},
+		},
 		"C12 special files once each": {
-			layers: [][]Entry{{fifo, File("e1", ""), File("e2", ""), Dir("e3"), Symlink("e4", "x")}}, has: []string{"pipe", "e1", "e2", "e3", "e4"}},
+			layers: [][]Entry{{fifo, File("e1", ""), File("e2", ""), Dir("e3"), Symlink("e4", "x")}}, has: []string{"pipe", "e1", "e2", "e3", "e4"},
+		},
 		"C14 large duplicates lie together and are counted": {
 			layers: [][]Entry{{File("1", noise(1, 3_000_000)), File("2", noise(2, 3_000_000)), File("3", noise(1, 3_000_000))}},
 			has:    []string{"1", "2", "3"},
@@ -184,7 +193,8 @@ func TestDefects(t *testing.T) {
 				if r.DuplicateBytes != 3_000_000 || r.BytesAfter > 6_100_000 || r.LayersAfter != 2 {
 					t.Errorf("got %+v", r)
 				}
-			}},
+			},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			host := newRegistry(t)

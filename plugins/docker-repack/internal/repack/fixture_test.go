@@ -43,7 +43,7 @@ func tarLayer(t testing.TB, data []byte, opts ...tarball.LayerOption) v1.Layer {
 // makeImage makes an image for a platform out of tar streams.
 func makeImage(t testing.TB, platform string, tars ...[]byte) v1.Image {
 	t.Helper()
-	img := v1.Image(empty.Image)
+	img := empty.Image
 	for _, data := range tars {
 		var err error
 		if img, err = mutate.Append(img, mutate.Addendum{Layer: tarLayer(t, data), History: v1.History{CreatedBy: "RUN something"}}); err != nil {

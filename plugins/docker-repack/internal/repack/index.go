@@ -136,13 +136,17 @@ func (r *run) indexImages(ctx context.Context, manifest v1.IndexManifest) (map[v
 // they tell how the image was built. The image's own annotation leads from the
 // new digest to that one.
 func (r *run) attestation(ctx context.Context, d v1.Descriptor, moved map[v1.Hash]v1.Descriptor) (v1.Descriptor, error) {
-	about, err := v1.NewHash(d.Annotations[referenceDigest])
-	if err != nil {
-		r.warn("attestation %s names no image and was left out", d.Digest)
-		return v1.Descriptor{}, nil
+	var to v1.Descriptor
+	about := d.Annotations[referenceDigest]
+	for from, dest := range moved {
+		if from.String() == about {
+			to = dest
+		}
 	}
-	to, ok := moved[about]
-	if !ok {
+	if to.Digest == (v1.Hash{}) {
+		if len(r.opts.Platforms) == 0 {
+			r.warn("attestation %s is about %q, which is not in the index, and was left out", d.Digest, about)
+		}
 		return v1.Descriptor{}, nil
 	}
 	raw, err := readManifest(ctx, r.source, d)
@@ -169,7 +173,7 @@ func (r *run) attestation(ctx context.Context, d v1.Descriptor, moved map[v1.Has
 		}
 	}
 	doc := document{v1.Descriptor{MediaType: d.MediaType, Digest: d.Digest, Size: d.Size}, raw}
-	if manifest.Subject != nil && manifest.Subject.Digest == about {
+	if manifest.Subject != nil && manifest.Subject.Digest.String() == about {
 		// Attestations in artifact form name their image a second time.
 		if doc, err = withSubject(raw, d.MediaType, to); err != nil {
 			return v1.Descriptor{}, err

@@ -92,8 +92,10 @@ func Run(ctx context.Context, source image.Subject, dst Destination, opts Option
 			dst.Abort()
 		}
 	}()
-	r := &run{opts: opts, codec: c, source: subjectStore{source}, dst: dst,
-		result: &Result{SourceDigest: source.Descriptor.Digest.String()}}
+	r := &run{
+		opts: opts, codec: c, source: subjectStore{source}, dst: dst,
+		result: &Result{SourceDigest: source.Descriptor.Digest.String()},
+	}
 	var doc document
 	if source.IsIndex() {
 		doc, err = r.index(ctx, source.Descriptor)

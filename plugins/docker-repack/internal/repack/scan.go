@@ -12,9 +12,10 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/dockerfactory/dockerfactory/shared/layer"
 	"github.com/dockerfactory/dockerfactory/shared/progress"
-	"golang.org/x/sync/errgroup"
 )
 
 // attempts is how often a layer is asked for when the transport fails in the

@@ -41,7 +41,8 @@ func (o *original) platform() v1.Platform {
 // readManifest reads and verifies a manifest.
 func readManifest(ctx context.Context, store interface {
 	Manifest(context.Context, v1.Descriptor) ([]byte, error)
-}, d v1.Descriptor) ([]byte, error) {
+}, d v1.Descriptor,
+) ([]byte, error) {
 	raw, err := store.Manifest(ctx, d)
 	if err == nil {
 		raw, err = readDocument(io.NopCloser(bytes.NewReader(raw)), d)

@@ -48,7 +48,7 @@ func TestSpoolGivesBackWhatItGot(t *testing.T) {
 	}
 	defer r.close()
 	for i := range writers {
-		var off, estimated = int64(0), 0.0
+		off, estimated := int64(0), 0.0
 		for k, want := range contents[i] {
 			var got bytes.Buffer
 			if err := r.copy(&got, segments[i], off, int64(len(want))); err != nil || !bytes.Equal(got.Bytes(), want) {
