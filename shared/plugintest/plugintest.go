@@ -5,12 +5,13 @@
 // Scripts find: $REGISTRY, host:port of an empty registry; $DOCKER_CONFIG, a
 // configuration that lists the plugin; $HOME, a directory of the script's own.
 // Beside testscript's commands there is "status N command…", which demands that
-// exact exit status.
+// exact exit status, and beside its conditions there is [root].
 package plugintest
 
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"net/http/httptest"
@@ -40,6 +41,7 @@ func Run(t *testing.T, name, dir string, setup func(*testscript.Env) error) {
 		RequireExplicitExec: true,
 		UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") != "",
 		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"status": status},
+		Condition:           condition,
 		Setup: func(env *testscript.Env) error {
 			server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
 			env.Defer(server.Close)
@@ -73,6 +75,14 @@ func configure(env *testscript.Env, name string) error {
 	env.Setenv("DOCKER_HOST", "unix://"+filepath.Join(env.WorkDir, "no-engine.sock"))
 	env.Setenv("NO_COLOR", "1")
 	return os.WriteFile(filepath.Join(dir, "config.json"), config, 0o600)
+}
+
+// condition knows [root], beside testscript's own conditions.
+func condition(name string) (bool, error) {
+	if name == "root" {
+		return os.Geteuid() == 0, nil
+	}
+	return false, fmt.Errorf("unknown condition %q", name)
 }
 
 // status runs a command and fails the script unless it exits with the status

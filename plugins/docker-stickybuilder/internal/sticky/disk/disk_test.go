@@ -1,0 +1,55 @@
+package disk
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/dockerfactory/dockerfactory/shared/fault"
+)
+
+func TestID(t *testing.T) {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.FixedZone("", 3600))
+	id := NewID(at, []byte("jklmnopq"))
+	if id != "20260102T020405Z-6a6b6c6d6e6f" || !ValidID(id) {
+		t.Errorf("%s", id)
+	}
+	if later := NewID(at.Add(time.Second), make([]byte, 6)); later <= id {
+		t.Errorf("%s sorts before %s", later, id)
+	}
+	for _, bad := range []string{"", "..", "../../etc", id + "/..", id + "\n", strings.ToUpper(id)} {
+		if ValidID(bad) {
+			t.Errorf("%q is taken", bad)
+		}
+	}
+}
+
+func TestParseSpec(t *testing.T) {
+	for _, c := range []struct{ in, want, says, hint string }{
+		{"dir:/mnt/cache", "dir:/mnt/cache", "", ""},
+		{"dir:relative/a:b", "dir:relative/a:b", "", ""},
+		{"dri:/mnt", "", `unknown scheme "dri"`, "did you mean dir:/mnt"},
+		{"oci:registry/repo", "", `unknown scheme "oci"`, "known schemes: dir:"},
+		{"/mnt/cache", "", "scheme is missing", "did you mean dir:/mnt/cache"},
+		{"/mnt/a:b", "", "scheme is missing", "did you mean dir:/mnt/a:b"},
+		{"dir:", "", "path is missing", "name a directory"},
+		{"", "", "scheme is missing", ""},
+	} {
+		got, err := ParseSpec(c.in)
+		if c.want != "" {
+			if err != nil || got.String() != c.want {
+				t.Errorf("%q: %v, %v", c.in, got, err)
+			}
+			continue
+		}
+		if err == nil || !strings.Contains(err.Error(), c.says) || !strings.Contains(fault.HintOf(err), c.hint) {
+			t.Errorf("%q: %v (hint %q)", c.in, err, fault.HintOf(err))
+		}
+	}
+}
+
+func TestTally(t *testing.T) {
+	if n := (Tally{OK: 1, Failed: 2, Cancelled: 4, Lost: 8, Running: 16, TotalSteps: 99}).Total(); n != 31 {
+		t.Error(n)
+	}
+}

@@ -1,0 +1,164 @@
+package history
+
+import (
+	"context"
+	"errors"
+	"io"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	controlapi "github.com/moby/buildkit/api/services/control"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+)
+
+// A source plays a daemon: each call of ListenBuildHistory without EarlyExit gets
+// the next of its streams, and afterwards one that stays silent.
+type source struct {
+	mu        sync.Mutex
+	streams   [][]*controlapi.BuildHistoryRecord
+	now       []*controlapi.BuildHistoryRecord // what EarlyExit gets
+	finalized []string
+	fail      error
+	drained   chan struct{} // closed when the silent stream is reached
+}
+
+func (s *source) ListenBuildHistory(ctx context.Context, r *controlapi.BuildHistoryRequest, _ ...grpc.CallOption) (controlapi.Control_ListenBuildHistoryClient, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fail != nil {
+		return nil, s.fail
+	}
+	st := &stream{ctx: ctx}
+	switch {
+	case r.EarlyExit:
+		for _, rec := range s.now {
+			if !r.ActiveOnly || rec.CompletedAt == nil {
+				st.records = append(st.records, rec)
+			}
+		}
+	case len(s.streams) > 0:
+		st.records, s.streams = s.streams[0], s.streams[1:]
+	default:
+		st.silent = true
+		select {
+		case <-s.drained:
+		default:
+			close(s.drained)
+		}
+	}
+	return st, nil
+}
+
+func (s *source) UpdateBuildHistory(_ context.Context, r *controlapi.UpdateBuildHistoryRequest, _ ...grpc.CallOption) (*controlapi.UpdateBuildHistoryResponse, error) {
+	s.finalized = append(s.finalized, r.Ref)
+	return &controlapi.UpdateBuildHistoryResponse{}, nil
+}
+
+type stream struct {
+	grpc.ClientStream
+	ctx     context.Context
+	records []*controlapi.BuildHistoryRecord
+	silent  bool
+}
+
+func (s *stream) Recv() (*controlapi.BuildHistoryEvent, error) {
+	if s.silent {
+		<-s.ctx.Done()
+		return nil, s.ctx.Err()
+	}
+	if len(s.records) == 0 {
+		return nil, io.EOF
+	}
+	r := s.records[0]
+	s.records = s.records[1:]
+	// The type is wrong on purpose: the record is what counts.
+	return &controlapi.BuildHistoryEvent{Type: controlapi.BuildHistoryEventType_STARTED, Record: r}, nil
+}
+
+func TestWitness(t *testing.T) {
+	old, a, aDone := record("old", time.Second, codes.OK, ""), record("a", 0, codes.OK, ""), record("a", time.Second, codes.OK, "")
+	b, c := record("b", 0, codes.OK, ""), record("c", time.Second, codes.Unknown, "boom")
+	src := &source{
+		drained: make(chan struct{}),
+		now:     []*controlapi.BuildHistoryRecord{old},
+		// The stream breaks twice; the replay after that repeats and reorders.
+		streams: [][]*controlapi.BuildHistoryRecord{{old, a, a}, {aDone, old, a}, {b}},
+	}
+	path := filepath.Join(t.TempDir(), "journal")
+	j, err := OpenJournal(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	w := NewWitness(src, j, func() time.Time { return began })
+	if err := w.Baseline(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	watched := make(chan error)
+	go func() { watched <- w.Watch(ctx) }()
+	<-src.drained
+	// c came and went without the stream telling.
+	src.now = []*controlapi.BuildHistoryRecord{old, aDone, b, c}
+	if n, err := w.Active(t.Context()); n != 1 || err != nil {
+		t.Errorf("%d active, %v", n, err)
+	}
+	if err := w.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	if err := <-watched; err != nil {
+		t.Errorf("watching: %v", err)
+	}
+	s := read(t, path)
+	s.End()
+	got := map[string]Outcome{}
+	for _, b := range s.Builds {
+		got[b.Ref] = b.Outcome
+	}
+	if len(got) != 3 || got["a"] != OK || got["b"] != Lost || got["c"] != Failed {
+		t.Errorf("witnessed %v", got)
+	}
+	if err := w.Finalize(t.Context()); err != nil || len(src.finalized) != 2 {
+		t.Errorf("finalized %v, %v", src.finalized, err)
+	}
+}
+
+// Without a journal the witness has to say that it is deaf, at once.
+func TestWitnessWithoutJournal(t *testing.T) {
+	src := &source{drained: make(chan struct{}), streams: [][]*controlapi.BuildHistoryRecord{{record("a", 0, codes.OK, "")}}}
+	j, err := OpenJournal(filepath.Join(t.TempDir(), "journal"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	j.Close()
+	w := NewWitness(src, j, func() time.Time { return began })
+	if err := w.Watch(t.Context()); err == nil {
+		t.Error("no error")
+	}
+}
+
+func TestWitnessWithoutDaemon(t *testing.T) {
+	down := errors.New("connection refused")
+	src := &source{fail: down}
+	j, err := OpenJournal(filepath.Join(t.TempDir(), "journal"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	w := NewWitness(src, j, func() time.Time { return began })
+	if err := w.Sweep(t.Context()); !errors.Is(err, down) {
+		t.Error(err)
+	}
+	if err := w.Baseline(t.Context()); !errors.Is(err, down) {
+		t.Error(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := w.Watch(ctx); err != nil {
+		t.Errorf("a stream that cannot be had is tried again: %v", err)
+	}
+}
