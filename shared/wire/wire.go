@@ -11,6 +11,10 @@ const (
 	LabelManifestName = "dev.dockerfactory.manifest.name"
 )
 
+// LabelEvidenceSubject marks a container that docker evidence runs tests in. Its
+// value is the digest of the image's manifest.
+const LabelEvidenceSubject = "dev.dockerfactory.evidence.subject"
+
 // Annotations on the manifest of a repacked image.
 const (
 	// AnnotationRepackSource is the digest of the manifest that was repacked.

@@ -1,0 +1,52 @@
+package buildkit
+
+import (
+	"errors"
+
+	"github.com/moby/buildkit/client"
+	"github.com/opencontainers/go-digest"
+
+	"github.com/dockerfactory/dockerfactory/shared/progress"
+)
+
+// follow shows what the daemon does as steps. The channel that it returns is
+// closed once the daemon has closed status.
+func follow(status <-chan *client.SolveStatus, r progress.Reporter) <-chan struct{} {
+	if r == nil {
+		r = progress.Discard
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		steps := map[digest.Digest]progress.Step{}
+		for s := range status {
+			for _, v := range s.Vertexes {
+				step, started := steps[v.Digest]
+				if !started && v.Started != nil {
+					step = r.Step(v.Name)
+					steps[v.Digest] = step
+				}
+				if step == nil || v.Completed == nil {
+					continue
+				}
+				if v.Cached {
+					step.Cached()
+				}
+				if v.Error != "" {
+					step.Done(errors.New(v.Error))
+				} else {
+					step.Done(nil)
+				}
+			}
+			for _, part := range s.Statuses {
+				if step := steps[part.Vertex]; step != nil {
+					step.Bytes(part.ID, part.Current, part.Total)
+				}
+			}
+		}
+		for _, step := range steps {
+			step.Done(nil) // does nothing for those that are done
+		}
+	}()
+	return done
+}

@@ -1,0 +1,109 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/moby/moby/api/pkg/stdcopy"
+	"github.com/moby/moby/api/types/container"
+	engine "github.com/moby/moby/client"
+
+	"github.com/dockerfactory/dockerfactory/plugins/docker-evidence/internal/evidence/record"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-evidence/internal/evidence/runner"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-evidence/internal/evidence/smoke"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-evidence/internal/evidence/suite"
+	"github.com/dockerfactory/dockerfactory/shared/wire"
+)
+
+// containers makes one container for each process.
+type containers struct {
+	engine  Engine
+	subject runner.Subject
+	id      string // the engine's, of the image
+	host    record.Host
+}
+
+func (c *containers) Host() record.Host { return c.host }
+
+// Run implements smoke.Image.
+func (c *containers) Run(ctx context.Context, p smoke.Process) (status int, rerr error) {
+	network := container.NetworkMode("none")
+	if p.Network == suite.NetworkDefault {
+		network = "default"
+	}
+	created, err := c.engine.ContainerCreate(ctx, engine.ContainerCreateOptions{
+		Config: &container.Config{
+			Image:        c.id,
+			Entrypoint:   p.Args,
+			Env:          p.Env,
+			User:         p.User,
+			WorkingDir:   p.Dir,
+			AttachStdout: true,
+			AttachStderr: true,
+			Labels:       map[string]string{wire.LabelEvidenceSubject: c.subject.Manifest.String()},
+			Healthcheck:  &container.HealthConfig{Test: []string{"NONE"}},
+		},
+		HostConfig: &container.HostConfig{NetworkMode: network, LogConfig: container.LogConfig{Type: "none"}},
+	})
+	if err != nil {
+		return 0, fmt.Errorf("creating a container: %w", err)
+	}
+	defer func() {
+		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
+		defer cancel()
+		_, err := c.engine.ContainerRemove(clean, created.ID, engine.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
+		if err != nil && rerr == nil {
+			rerr = fmt.Errorf("removing container %.12s: %w", created.ID, err)
+		}
+	}()
+
+	attached, err := c.engine.ContainerAttach(ctx, created.ID, engine.ContainerAttachOptions{Stream: true, Stdout: true, Stderr: true})
+	if err != nil {
+		return 0, fmt.Errorf("attaching to container %.12s: %w", created.ID, err)
+	}
+	copied := make(chan error, 1)
+	go func() {
+		_, err := stdcopy.StdCopy(p.Stdout, p.Stderr, attached.Reader)
+		copied <- err
+	}()
+	// Nothing may be written to p after Run has returned.
+	defer func() {
+		attached.Close()
+		if copied != nil {
+			<-copied
+		}
+	}()
+
+	waiting, stopWaiting := context.WithCancel(ctx)
+	defer stopWaiting()
+	ended := c.engine.ContainerWait(waiting, created.ID, engine.ContainerWaitOptions{Condition: container.WaitConditionNextExit})
+	if _, err := c.engine.ContainerStart(ctx, created.ID, engine.ContainerStartOptions{}); err != nil {
+		if status, ok := runner.StartFailure(err.Error()); ok && ctx.Err() == nil {
+			fmt.Fprintln(p.Stderr, err)
+			return status, nil
+		}
+		return 0, fmt.Errorf("starting container %.12s: %w", created.ID, err)
+	}
+	select {
+	case <-ctx.Done():
+		return 0, context.Cause(ctx)
+	case err := <-ended.Error:
+		return 0, fmt.Errorf("waiting for container %.12s: %w", created.ID, err)
+	case exit := <-ended.Result:
+		if exit.Error != nil {
+			return 0, fmt.Errorf("waiting for container %.12s: %w", created.ID, errors.New(exit.Error.Message))
+		}
+		status = int(exit.StatusCode)
+	}
+	select {
+	case <-ctx.Done():
+		return 0, context.Cause(ctx)
+	case err := <-copied:
+		copied = nil
+		if err != nil {
+			return 0, fmt.Errorf("reading what container %.12s wrote: %w", created.ID, err)
+		}
+	}
+	return status, nil
+}
