@@ -39,7 +39,7 @@ func newCodec(compression, level string) (codec, error) {
 	}
 	switch compression {
 	case "", "zstd":
-		speed := []zstd.EncoderLevel{zstd.SpeedBetterCompression, zstd.SpeedFastest, zstd.SpeedBestCompression}[index]
+		speed := []zstd.EncoderLevel{zstd.SpeedBetterCompression, zstd.SpeedDefault, zstd.SpeedBestCompression}[index]
 		return codec{v1types.OCILayerZStd, func(w io.Writer) (io.WriteCloser, error) {
 			// One goroutine for each stream: layers are what runs in parallel, and
 			// the bytes must not depend on how many there are.

@@ -3,6 +3,8 @@ package repack_test
 import (
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -10,6 +12,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
@@ -187,6 +190,30 @@ func TestSecondRunSendsNothing(t *testing.T) {
 	second := run(t, host+"/app", host+"/app:out", repack.Options{})
 	if first.Images[0].BytesSent != first.Images[0].BytesAfter || second.Images[0].BytesSent != 0 || first.Digest != second.Digest {
 		t.Errorf("sent %d of %d, then %d", first.Images[0].BytesSent, first.Images[0].BytesAfter, second.Images[0].BytesSent)
+	}
+}
+
+func TestLayoutMendsDamagedBlobsAndKeepsOtherImages(t *testing.T) {
+	src := store(t, makeImage(t, "linux/amd64", Tar(t, File("a", noise(1, 100_000)))))
+	to := filepath.Join(t.TempDir(), "out")
+	run(t, "oci://"+src, "oci://"+to+":one", repack.Options{})
+	first := run(t, "oci://"+src, "oci://"+to+":two", repack.Options{})
+	if first.Images[0].BytesSent != 0 {
+		t.Errorf("sent %d bytes that are there", first.Images[0].BytesSent)
+	}
+	m, err := imageOf(t, "oci://"+to+":one").Manifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	blob := filepath.Join(to, "blobs/sha256", m.Layers[0].Digest.Hex)
+	if err := os.WriteFile(blob, make([]byte, m.Layers[0].Size), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run(t, "oci://"+src, "oci://"+to+":two", repack.Options{Verify: true})
+	if index, err := layout.ImageIndexFromPath(to); err != nil {
+		t.Fatal(err)
+	} else if m, err := index.IndexManifest(); err != nil || len(m.Manifests) != 2 {
+		t.Errorf("index %+v, %v", m, err)
 	}
 }
 

@@ -32,7 +32,7 @@ func noise(seed uint64, n int) string {
 
 func TestRandomStacks(t *testing.T) {
 	host := newRegistry(t)
-	for seed := range uint64(60) {
+	for seed := range uint64(30) {
 		rng := rand.New(rand.NewPCG(seed, 4))
 		tars := Random(t, rng, 1+rng.IntN(5), anything)
 		// Something to fill several layers of the smallest target with, among the

@@ -62,7 +62,7 @@ func (l *layoutDestination) Blob(_ context.Context, d v1.Descriptor) (io.ReadClo
 }
 
 func (l *layoutDestination) PutBlob(ctx context.Context, d v1.Descriptor, open func() (io.ReadCloser, error)) (bool, error) {
-	if info, err := os.Stat(l.path(d)); err == nil && info.Size() == d.Size {
+	if l.has(ctx, d) {
 		return false, nil
 	}
 	r, err := open()
@@ -84,6 +84,22 @@ func (l *layoutDestination) PutBlob(ctx context.Context, d v1.Descriptor, open f
 	}
 	l.add(l.path(d))
 	return true, nil
+}
+
+// has reports whether the blob is there, whole: an interrupted copy by some other
+// program may have left a part of it.
+func (l *layoutDestination) has(ctx context.Context, d v1.Descriptor) bool {
+	f, err := os.Open(l.path(d))
+	if err != nil {
+		return false
+	}
+	r, err := verify(f, d, nil)
+	if err != nil {
+		return false
+	}
+	defer r.Close()
+	_, err = io.Copy(io.Discard, cancelReader{ctx, r})
+	return err == nil
 }
 
 func (l *layoutDestination) add(file string) {

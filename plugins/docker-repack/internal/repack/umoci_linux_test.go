@@ -28,7 +28,7 @@ func TestUmociUnpacksEqualTrees(t *testing.T) {
 		}
 		t.Skip("needs umoci and root")
 	}
-	stacks := 20
+	stacks := 10
 	if testing.Short() {
 		stacks = 3
 	}
