@@ -39,7 +39,7 @@ func DefaultDestination(source image.Reference) (image.Reference, error) {
 	switch source.Kind {
 	case image.Registry:
 		if tag, ok := source.Name.(name.Tag); ok {
-			return image.Parse("docker://" + tag.Context().Tag(tag.TagStr()+suffix).Name())
+			return image.Parse(tag.Context().Tag(tag.TagStr() + suffix).Name())
 		}
 	case image.Layout:
 		if source.Tag != "" {
