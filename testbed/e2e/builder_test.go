@@ -35,9 +35,12 @@ type builder struct {
 	pool string
 }
 
+// builderPrefix begins the names of all builders of this run.
+func builderPrefix() string { return fmt.Sprintf("e2e-%d-", os.Getpid()) }
+
 func newBuilder(t *testing.T, pool string) *builder {
 	t.Helper()
-	b := &builder{t: t, name: fmt.Sprintf("e2e-%d-%s", os.Getpid(), strings.ToLower(strings.ReplaceAll(t.Name(), "/", "-"))), pool: pool}
+	b := &builder{t: t, name: builderPrefix() + strings.ToLower(strings.ReplaceAll(t.Name(), "/", "-")), pool: pool}
 	t.Cleanup(func() { must(t, "", "docker", "stickybuilder", "down", "--commit", "never", b.name) })
 	return b
 }

@@ -15,8 +15,9 @@ type world struct {
 	processes, mounts, loops, temps, builders map[string]bool
 }
 
-// look takes stock. Processes count if their command line names buildkitd,
-// a supervisor, or a container of ours.
+// look takes stock. Processes count if their command line names a builder of
+// this run or what one of the scenarios runs in a container; mounts if they
+// belong to no engine.
 func look(t *testing.T) world {
 	t.Helper()
 	w := world{processes: map[string]bool{}, mounts: map[string]bool{}, loops: map[string]bool{}, temps: map[string]bool{}, builders: map[string]bool{}}
@@ -24,7 +25,7 @@ func look(t *testing.T) world {
 	for _, p := range procs {
 		line, err := os.ReadFile(p)
 		text := strings.ReplaceAll(string(line), "\x00", " ")
-		if err == nil && (strings.Contains(text, "buildkitd ") || strings.Contains(text, "stickybuilder") || strings.Contains(text, "e2e-leak")) {
+		if err == nil && (strings.Contains(text, builderPrefix()) || strings.Contains(text, "e2e-leak")) {
 			w.processes[filepath.Dir(p)+" "+text] = true
 		}
 	}

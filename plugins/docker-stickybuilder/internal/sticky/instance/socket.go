@@ -2,14 +2,14 @@ package instance
 
 import (
 	"crypto/sha256"
-	"fmt"
+	"encoding/hex"
 	"os"
 	"path/filepath"
 )
 
-// maxSocket is what fits into sockaddr_un.sun_path with its final zero byte; the
-// longest name in the directory is taken off.
-const maxSocket = 107 - len("/buildkitd.sock")
+// maxSocket is what fits for a directory: containerd's listeners, buildkitd's among
+// them, take 104 bytes on every system, as Darwin's sockaddr_un does.
+const maxSocket = 104 - len("/buildkitd.sock")
 
 // shortDirs is where sockets go if the state's path is too long for one.
 const shortDirs = "/run/docker-stickybuilder"
@@ -24,7 +24,7 @@ func (d Dir) socketDir() string {
 	if dir := d.File("run"); len(dir) <= maxSocket {
 		return dir
 	}
-	return filepath.Join(shortDirs, d.id())
+	return filepath.Join(shortDirs, d.sum()) // without the name, which may be long
 }
 
 // MakeSocketDir makes an empty directory for the sockets, which only its owner
@@ -52,6 +52,10 @@ func (d Dir) Cgroup() string { return "/docker-stickybuilder/" + d.id() }
 
 // id tells apart builders of one NAME that live in different states.
 func (d Dir) id() string {
+	return filepath.Base(string(d)) + "-" + d.sum()
+}
+
+func (d Dir) sum() string {
 	sum := sha256.Sum256([]byte(d))
-	return fmt.Sprintf("%s-%x", filepath.Base(string(d)), sum[:6])
+	return hex.EncodeToString(sum[:6])
 }
