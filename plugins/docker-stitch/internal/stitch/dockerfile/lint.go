@@ -1,10 +1,12 @@
 package dockerfile
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/distribution/reference"
@@ -40,6 +42,9 @@ func Lint(ctx context.Context, text []byte) ([]Warning, error) {
 	for _, w := range results.Warnings {
 		warnings = append(warnings, Warning{Line: firstLine(w.Location), Rule: w.RuleName, Message: w.Detail, URL: w.URL})
 	}
+	slices.SortStableFunc(warnings, func(a, b Warning) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Rule, b.Rule), cmp.Compare(a.Message, b.Message))
+	})
 	if e := results.Error; e != nil {
 		message := strings.TrimPrefix(e.Message, "dockerfile parse error: ")
 		return warnings, &LineError{Line: firstLine(&e.Location), Err: errors.New(message)}

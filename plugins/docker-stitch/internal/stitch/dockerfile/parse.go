@@ -55,7 +55,9 @@ func Parse(lines []string) (File, error) {
 	f := File{Escape: string(result.EscapeToken)}
 	for _, node := range result.AST.Children {
 		i := Instruction{Start: node.StartLine, End: node.EndLine, Keyword: strings.ToUpper(node.Value), Node: node}
-		i.Command, i.Err = instructions.ParseInstruction(node)
+		if i.Command, i.Err = instructions.ParseInstruction(node); i.Err != nil {
+			i.Command = nil // it may be a typed nil
+		}
 		f.Instructions = append(f.Instructions, i)
 	}
 	return f, nil

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 
 	"go.yaml.in/yaml/v4"
 
@@ -22,16 +21,16 @@ const maxDepth = 64
 // escapes of characters outside of the basic plane are no YAML.
 func ParseJSON(file string, data []byte, errs *fault.List) Value {
 	p := &jsonParser{data: bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))}
+	var raw json.RawMessage
+	if err := json.Unmarshal(p.data, &raw); err != nil {
+		errs.Add(fault.At(p.fault(file, err), err))
+		return Value{}
+	}
 	p.dec = json.NewDecoder(bytes.NewReader(p.data))
 	p.dec.UseNumber()
 	n, err := p.value(0)
-	if err == nil {
-		if _, more := p.dec.Token(); !errors.Is(more, io.EOF) {
-			err = errors.New("text after the end of the document")
-		}
-	}
 	if err != nil {
-		errs.Add(fault.At(p.fault(file, err), err))
+		errs.Add(fault.At(fault.Position{File: file}, err))
 		return Value{}
 	}
 	return (&doc{file: file, errs: errs}).value(n)
@@ -50,7 +49,7 @@ func (p *jsonParser) value(depth int) (*yaml.Node, error) {
 	n.Line, n.Column = p.position(p.next())
 	token, err := p.dec.Token()
 	if err != nil {
-		return nil, ended(err)
+		return nil, err
 	}
 	switch t := token.(type) {
 	case json.Delim:
@@ -66,21 +65,13 @@ func (p *jsonParser) value(depth int) (*yaml.Node, error) {
 			n.Content = append(n.Content, child)
 		}
 		_, err = p.dec.Token()
-		return n, ended(err)
+		return n, err
 	case nil:
 		n.Kind, n.Tag, n.Value = yaml.ScalarNode, "!!null", "null"
 	default:
 		n.Kind, n.Tag, n.Value = yaml.ScalarNode, "!!str", fmt.Sprint(t)
 	}
 	return n, nil
-}
-
-// ended names what the decoder only calls EOF.
-func ended(err error) error {
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return errors.New("the document ends too early")
-	}
-	return err
 }
 
 // next returns the offset of the next token: what the decoder has not read yet,
@@ -101,12 +92,10 @@ func (p *jsonParser) position(offset int) (line, column int) {
 }
 
 func (p *jsonParser) fault(file string, err error) fault.Position {
-	offset := p.next()
+	pos := fault.Position{File: file}
 	var syntax *json.SyntaxError
 	if errors.As(err, &syntax) {
-		offset = max(int(syntax.Offset)-1, 0)
+		pos.Line, pos.Column = p.position(max(int(syntax.Offset)-1, 0))
 	}
-	pos := fault.Position{File: file}
-	pos.Line, pos.Column = p.position(offset)
 	return pos
 }

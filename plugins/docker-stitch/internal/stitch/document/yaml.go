@@ -2,6 +2,7 @@ package document
 
 import (
 	"errors"
+	"strings"
 
 	"go.yaml.in/yaml/v4"
 
@@ -13,7 +14,12 @@ import (
 func ParseYAML(file string, data []byte, errs *fault.List) Value {
 	d := &doc{file: file, errs: errs}
 	var root yaml.Node
-	if err := yaml.Load(data, &root); err != nil {
+	err := yaml.Load(data, &root)
+	if err != nil && strings.Contains(err.Error(), "no documents in stream") {
+		errs.Addf(fault.Position{File: file}, "file is empty")
+		return Value{}
+	}
+	if err != nil {
 		errs.Add(yamlFault(file, err))
 		return Value{}
 	}
