@@ -1,6 +1,7 @@
 package layer_test
 
 import (
+	"archive/tar"
 	"bytes"
 	"io"
 	"math/rand/v2"
@@ -45,18 +46,27 @@ func FuzzScan(f *testing.F) {
 
 // rewrite writes a tree as one layer.
 func rewrite(t testing.TB, tree *layer.Tree, contents map[int]*bytes.Buffer) []byte {
-	var entries []Entry
+	var out bytes.Buffer
+	w := tar.NewWriter(&out)
 	for e := range tree.All() {
-		link, body := "", ""
+		link := ""
 		if e.Link != e.Path {
 			link = e.Link
 		}
-		if b := contents[e.Source.Ordinal]; e.Type == layer.Regular && b != nil && link == "" {
-			body = b.String()
+		h := e.Header(e.Path, link)
+		if err := w.WriteHeader(h); err != nil {
+			t.Fatalf("writing the header of %q: %v", e.Path, err)
 		}
-		entries = append(entries, Entry{Header: *e.Header(e.Path, link), Body: body})
+		if h.Size > 0 {
+			if _, err := w.Write(contents[e.Source.Ordinal].Bytes()); err != nil {
+				t.Fatalf("writing %q: %v", e.Path, err)
+			}
+		}
 	}
-	return Tar(t, entries...)
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
 }
 
 // FuzzMerge compares random stacks with the oracle.
