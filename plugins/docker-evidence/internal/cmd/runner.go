@@ -39,6 +39,11 @@ func newRunner(ctx context.Context, cli command.Cli, o runOptions, t target, p p
 		}
 	}
 	if kind == "docker" {
+		if o.runner == "docker" {
+			if err := engineAnswers(ctx, cli); err != nil {
+				return nil, nil, fault.Hint(fmt.Errorf("asking the docker engine: %w", err), "is it running? or use the builder: --runner buildkit")
+			}
+		}
 		auth := func() (string, error) {
 			return command.RetrieveAuthTokenFromImage(cli.ConfigFile(), subject.Reference)
 		}
