@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/docker/cli/cli/command"
@@ -118,7 +119,7 @@ func runBuild(cmd *cobra.Command, cli command.Cli, o buildOptions, args []string
 	b.Session = []session.Attachable{dockerauth.Session(cli.ConfigFile())}
 	result, err := o.run(ctx, cli, b)
 	if err != nil {
-		return sourceError(r, err)
+		return sourceError(r, b, err)
 	}
 	row := newBuilt(r, b, result)
 	if err := writeMetadata(o.metadata, row, result.Response); err != nil {
@@ -232,13 +233,17 @@ func (o buildOptions) run(ctx context.Context, cli command.Cli, b build.Options)
 	return result, errors.Join(err, ui.Close())
 }
 
-// sourceError says of a failed build where the instruction was written.
-func sourceError(r *stitch.Rendered, err error) error {
+// sourceError says of a failed build where the instruction was written, and of a
+// failed push what to look at.
+func sourceError(r *stitch.Rendered, b build.Options, err error) error {
 	var at *build.Error
-	if errors.As(err, &at) {
-		return fault.At(r.Position(at.Line), at)
+	if !errors.As(err, &at) {
+		return err
 	}
-	return err
+	if at.Line == 0 && b.Push && strings.Contains(at.Error(), "push") {
+		return fault.Hint(at, "is the registry up, and are you logged in to it? docker login")
+	}
+	return fault.At(r.Position(at.Line), at)
 }
 
 func writeMetadata(file string, row built, response map[string]string) error {
