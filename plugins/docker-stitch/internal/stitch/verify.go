@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/rogpeppe/go-internal/diff"
 
@@ -92,8 +93,8 @@ func (p *Project) VerifyID(ctx context.Context, subject, recordedName, id, name 
 // too: then it returns nil.
 func (p *Project) rendered(ctx context.Context, name string, v *Verdict) (*Rendered, error) {
 	v.Manifest = name
-	if _, err := p.Set.Find(name); err != nil {
-		v.Reason = err.Error()
+	if !slices.Contains(p.Set.Names(), name) {
+		v.Reason = fmt.Sprintf("%s has no such manifest", p.Set.File)
 		return nil, nil
 	}
 	r, err := p.Render(ctx, name)

@@ -129,7 +129,7 @@ func (b *body) mountOwn(i dockerfile.Instruction, e edits) error {
 func (b *body) mount(value string) (string, bool, error) {
 	fields, err := csv.NewReader(strings.NewReader(value)).Read()
 	if err != nil {
-		return "", false, nil // BuildKit has reported it
+		return "", false, fmt.Errorf("reading mount %q: %w", value, err)
 	}
 	if !slices.Contains(fields, "from="+OwnContext) {
 		return "", false, nil
