@@ -13,6 +13,7 @@ import (
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/history"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/instance"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/mounts"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/tree"
 	"github.com/dockerfactory/dockerfactory/shared/fault"
 )
 
@@ -139,11 +140,22 @@ func (e ending) carryOut(ctx context.Context, commit bool, r *Report) error {
 	return failed
 }
 
+// exhausted reports whether the disk at root is full. What BuildKit wrote last
+// then cannot be relied on.
+func exhausted(root string) bool {
+	space, err := tree.Free(root)
+	return err == nil && space.Exhausted()
+}
+
 // commit fills in the report's decision. Databases that are not sound, also
 // because the disk ran full, are a reason not to commit and no error.
 func (e ending) commit(ctx context.Context, pool Disk, r *Report) error {
 	w := &e.inst.Working
 	e.phase(instance.PhaseChecking)
+	if exhausted(w.Root) {
+		r.Reason += ", but the pool has no space left"
+		return nil
+	}
 	if err := errors.Join(daemon.Tidy(w.Root), daemon.Check(ctx, w.Root)); err != nil {
 		r.Reason = fmt.Sprintf("%s, but the disk is not sound: %v", r.Reason, err)
 		return nil

@@ -98,7 +98,7 @@ func (s *supervisor) start(ctx context.Context) (err error) {
 	if s.daemon, err = daemon.Start(s.inst.Buildkitd, s.dir.File(instance.Config), detachedEnviron(s.host.Environ), out, s.lock); err != nil {
 		return err
 	}
-	s.run.Buildkitd = s.daemon.ID
+	s.run.Buildkitd, s.run.Namespace = s.daemon.ID, process.Namespace(s.daemon.ID.PID)
 	if err := s.dir.SaveRun(s.run); err != nil {
 		return err
 	}
@@ -165,6 +165,7 @@ func (s *supervisor) listen(ctx context.Context) (err error) {
 		return err
 	}
 	s.witness = history.NewWitness(s.client.ControlClient(), s.journal, s.host.Now)
+	s.witness.Exhausted = func() bool { return exhausted(s.inst.Working.Root) }
 	if err := s.witness.Baseline(ctx); err != nil {
 		return err
 	}
@@ -211,7 +212,7 @@ func (s *supervisor) hearNoMore(err error) {
 }
 
 func (s *supervisor) killLeftovers() {
-	n := process.KillCgroup(s.dir.Cgroup()) + process.KillChildren()
+	n := process.KillChildren() + process.KillCgroup(s.dir.Cgroup())
 	if n > 0 {
 		s.say("killed %d processes that builds left", n)
 	}

@@ -49,6 +49,10 @@ func Config(user []byte, name string, p Places) (text []byte, ignored []string, 
 	set(true, "worker", "oci", "enabled")
 	set(false, "worker", "containerd", "enabled")
 	set(p.Cgroup, "worker", "oci", "defaultCgroupParent")
+	// Without entries BuildKit has no history, and nobody knows what was built.
+	if n, ok := tree.get("history", "maxEntries"); ok && fmt.Sprint(n) == "0" {
+		set(int64(1000), "history", "maxEntries")
+	}
 	if !setsGC(tree) {
 		tree.set(true, "worker", "oci", "gc")
 		tree.set(stickyGC(), "worker", "oci", "gcpolicy")

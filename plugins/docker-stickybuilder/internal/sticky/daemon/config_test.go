@@ -99,8 +99,13 @@ cert = "x"
 [worker.containerd]
 enabled = true
 namespace = "x"
+[history]
+maxEntries = 0
 `)
-	if want := []string{"root", "grpc", "worker.containerd.enabled"}; !slices.Equal(ignored, want) {
+	if c.History.MaxEntries == nil || *c.History.MaxEntries == 0 {
+		t.Error("there is no history")
+	}
+	if want := []string{"root", "grpc", "worker.containerd.enabled", "history.maxEntries"}; !slices.Equal(ignored, want) {
 		t.Errorf("ignored %v, want %v", ignored, want)
 	}
 	if c.Root != places.Root || len(c.GRPC.Address) != 1 || c.GRPC.TLS.Cert != "" || *c.Workers.Containerd.Enabled {

@@ -46,7 +46,8 @@ func probe(dir string) (backend, error) {
 	return files{"copy", tree.Copy}, nil
 }
 
-// canReflink tries it, on two files that never have a name.
+// canReflink tries it, on two files that never have a name. A full filesystem
+// has no room for them; as nothing can be cloned there, the answer does not matter.
 func canReflink(dir string) (bool, error) {
 	open := func() (*os.File, error) {
 		fd, err := unix.Open(dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
@@ -56,7 +57,7 @@ func canReflink(dir string) (bool, error) {
 		return os.NewFile(uintptr(fd), dir), nil
 	}
 	src, err := open()
-	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EISDIR) {
+	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EISDIR) || errors.Is(err, errNoSpace) {
 		return false, nil
 	}
 	if err != nil {
@@ -64,14 +65,15 @@ func canReflink(dir string) (bool, error) {
 	}
 	defer src.Close()
 	dst, err := open()
+	if errors.Is(err, errNoSpace) {
+		return false, nil
+	}
 	if err != nil {
 		return false, err
 	}
 	defer dst.Close()
-	if _, err := src.Write(make([]byte, 4096)); err != nil {
-		return false, err
-	}
-	_, err = tree.Reflink(context.Background(), dst, src, 4096)
+	// Empty files will do: a filesystem that cannot share blocks says so first.
+	_, err = tree.Reflink(context.Background(), dst, src, 0)
 	if errors.Is(err, errors.ErrUnsupported) {
 		return false, nil
 	}

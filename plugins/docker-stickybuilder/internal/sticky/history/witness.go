@@ -22,6 +22,11 @@ type Source interface {
 // BuildKit may repeat events, change their order, and drop those in flight when
 // it stops; so an event counts once per ref, and Sweep is to be called last.
 type Witness struct {
+	// Exhausted, if set, says whether the daemon's disk is full. BuildKit keeps
+	// a build's error on that disk, and where there is no space for it the
+	// record of a failed build looks like that of a good one without a result.
+	Exhausted func() bool
+
 	source  Source
 	journal *Journal
 	now     func() time.Time
@@ -147,6 +152,9 @@ func (e *journalError) Unwrap() error { return e.error }
 // build has ended is told by the record, not by the event's type.
 func (w *Witness) note(r *controlapi.BuildHistoryRecord) error {
 	b := fromRecord(r)
+	if b.Outcome == OK && r.Result == nil && len(r.Results) == 0 && w.Exhausted != nil && w.Exhausted() {
+		b.Outcome, b.Error = Failed, "the disk was full, and BuildKit could not write down how the build ended"
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	known, ok := w.seen[b.Ref]

@@ -162,3 +162,29 @@ func TestWitnessWithoutDaemon(t *testing.T) {
 		t.Errorf("a stream that cannot be had is tried again: %v", err)
 	}
 }
+
+func TestFullDiskHidesErrors(t *testing.T) {
+	good := record("good", time.Second, codes.OK, "")
+	good.Result = &controlapi.BuildResultInfo{}
+	for full, want := range map[bool]string{true: "bare failed, good ok, bad failed, ", false: "bare ok, good ok, bad failed, "} {
+		src := &source{now: []*controlapi.BuildHistoryRecord{record("bare", time.Second, codes.OK, ""), good, record("bad", time.Second, codes.Unknown, "x")}}
+		path := filepath.Join(t.TempDir(), "journal")
+		j, err := OpenJournal(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer j.Close()
+		w := NewWitness(src, j, func() time.Time { return began })
+		w.Exhausted = func() bool { return full }
+		if err := w.Sweep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		for _, b := range read(t, path).Builds {
+			got += b.Ref + " " + string(b.Outcome) + ", "
+		}
+		if got != want {
+			t.Errorf("full %v: %s", full, got)
+		}
+	}
+}

@@ -77,6 +77,7 @@ type Run struct {
 	Phase           string     `json:"phase"`
 	Supervisor      process.ID `json:"supervisor"`
 	Buildkitd       process.ID `json:"buildkitd"`
+	Namespace       string     `json:"namespace"` // mount namespace of buildkitd
 	BuildkitVersion string     `json:"buildkitVersion,omitempty"`
 	ReadyMillis     int64      `json:"readyMilliseconds,omitempty"`
 	Crash           string     `json:"crash,omitempty"`

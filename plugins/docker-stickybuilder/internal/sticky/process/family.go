@@ -87,18 +87,17 @@ const (
 func KillCgroup(path string) int {
 	killed := 0
 	for range killRounds {
-		left := inCgroup(path)
-		if len(left) == 0 {
-			break
-		}
-		for _, id := range left {
+		for _, id := range inCgroup(path) {
 			if id.Signal(unix.SIGKILL) == nil {
 				killed++
 			}
 		}
+		// A group can only be removed once its last process is all gone.
+		if removeCgroup(path) {
+			break
+		}
 		time.Sleep(killPause)
 	}
-	removeCgroup(path)
 	return killed
 }
 
@@ -129,7 +128,9 @@ func memberOf(file, path string) bool {
 	return false
 }
 
-func removeCgroup(path string) {
+// removeCgroup reports whether no such group is left in any hierarchy.
+func removeCgroup(path string) bool {
+	gone := true
 	for _, pattern := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/*"} {
 		roots, _ := filepath.Glob(pattern)
 		for _, root := range roots {
@@ -144,9 +145,58 @@ func removeCgroup(path string) {
 			for i := len(dirs) - 1; i >= 0; i-- {
 				_ = os.Remove(dirs[i]) // rmdir only works on a group without processes
 			}
-			if len(dirs) > 0 {
+			if _, err := os.Lstat(top); err == nil {
+				gone = false
+			} else if len(dirs) > 0 {
 				_ = os.Remove(filepath.Dir(top)) // the parent shared by all builders, if empty
 			}
 		}
 	}
+	return gone
+}
+
+// Namespace returns the mount namespace of a process, "mnt:[4026531841]", "" if
+// that cannot be known.
+func Namespace(pid int) string {
+	s, _ := os.Readlink("/proc/" + strconv.Itoa(pid) + "/ns/mnt")
+	return s
+}
+
+// KillUsers kills the processes in the given mount namespace that have a path
+// below dir among their arguments: the OCI runtimes that a dead daemon has left,
+// which are in no control group of its. It returns how many were killed.
+//
+// A number alone would not do, since the kernel gives it to another namespace
+// when the first one is gone.
+func KillUsers(namespace, dir string) int {
+	killed := 0
+	if namespace == "" || namespace == Namespace(os.Getpid()) || dir == "" {
+		return 0
+	}
+	for _, pid := range all() {
+		if Namespace(pid) != namespace {
+			continue
+		}
+		id, err := Identify(pid)
+		if err != nil || !id.Alive() {
+			continue
+		}
+		args, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")
+		if err != nil || !hasArg(string(args), dir) {
+			continue
+		}
+		if id.Signal(unix.SIGKILL) == nil {
+			killed++
+		}
+	}
+	return killed
+}
+
+func hasArg(cmdline, dir string) bool {
+	for arg := range strings.SplitSeq(cmdline, "\x00") {
+		if arg == dir || strings.HasPrefix(arg, dir+"/") {
+			return true
+		}
+	}
+	return false
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"os/exec"
+	"strconv"
 	"testing"
 	"time"
 
@@ -138,6 +139,71 @@ func TestWaitIsCancelled(t *testing.T) {
 	began := time.Now()
 	if id.Wait(ctx, time.Minute) || time.Since(began) > 5*time.Second {
 		t.Errorf("waited %s", time.Since(began))
+	}
+}
+
+func TestHasArg(t *testing.T) {
+	for cmdline, want := range map[string]bool{
+		"runc\x00--bundle\x00/w/1/root/executor/x\x00": true,
+		"runc\x00/w/1/root\x00":                        true,
+		"runc\x00/w/1/rooted\x00":                      false,
+		"runc\x00--x=/w/1/root/x\x00":                  false,
+		"":                                             false,
+	} {
+		if got := hasArg(cmdline, "/w/1/root"); got != want {
+			t.Errorf("%q: %v", cmdline, got)
+		}
+	}
+}
+
+func TestKillUsersSparesThisNamespace(t *testing.T) {
+	dir := t.TempDir()
+	cmd := exec.CommandContext(t.Context(), "tail", "-f", dir+"/x", "/dev/null")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
+	if n := KillUsers(Namespace(os.Getpid()), dir); n != 0 {
+		t.Errorf("killed %d", n)
+	}
+	if n := KillUsers("", dir); n != 0 {
+		t.Errorf("killed %d", n)
+	}
+}
+
+func TestKillUsers(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("a mount namespace needs root")
+	}
+	dir := t.TempDir()
+	start := func(args ...string) ID {
+		t.Helper()
+		cmd := exec.CommandContext(t.Context(), args[0], args[1:]...)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		go func() { _ = cmd.Wait() }()
+		t.Cleanup(func() { _ = cmd.Process.Kill() })
+		id, err := Identify(cmd.Process.Pid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	user := start("unshare", "--mount", "tail", "-f", "/dev/null", "--", dir+"/x", "/dev/null")
+	ours := Namespace(os.Getpid())
+	for Namespace(user.PID) == ours {
+		time.Sleep(time.Millisecond)
+	}
+	beside := start("nsenter", "--mount=/proc/"+strconv.Itoa(user.PID)+"/ns/mnt", "tail", "-f", "/dev/null")
+	for Namespace(beside.PID) == ours {
+		time.Sleep(time.Millisecond)
+	}
+	if n := KillUsers(Namespace(user.PID), dir); n != 1 {
+		t.Errorf("killed %d", n)
+	}
+	if !user.Wait(t.Context(), 5*time.Second) || !beside.Alive() {
+		t.Errorf("user alive %v, the other in the namespace %v", user.Alive(), beside.Alive())
 	}
 }
 

@@ -11,6 +11,8 @@ import (
 type Space struct {
 	Bytes  int64
 	Inodes int64 // negative: the filesystem makes inodes as it goes
+
+	Reserved int64 // bytes beyond Bytes that only root may use
 }
 
 // Free asks the filesystem that holds path.
@@ -19,7 +21,7 @@ func Free(path string) (Space, error) {
 	if err := unix.Statfs(path, &st); err != nil {
 		return Space{}, &os.PathError{Op: "statfs", Path: path, Err: err}
 	}
-	s := Space{Bytes: int64(st.Bavail) * st.Bsize, Inodes: int64(st.Ffree)}
+	s := Space{Bytes: int64(st.Bavail) * st.Bsize, Inodes: int64(st.Ffree), Reserved: int64(st.Bfree-st.Bavail) * st.Bsize}
 	if st.Files == 0 {
 		s.Inodes = -1
 	}
@@ -36,4 +38,10 @@ func (s Space) Short(need Size) error {
 		return fmt.Errorf("%d inodes are needed and %d are free", n, s.Inodes)
 	}
 	return nil
+}
+
+// Exhausted reports whether even root is about to find no space.
+func (s Space) Exhausted() bool {
+	const bytes, inodes = 16 << 20, 16
+	return s.Bytes+s.Reserved < bytes || (s.Inodes >= 0 && s.Inodes < inodes)
 }

@@ -194,14 +194,34 @@ func TestShort(t *testing.T) {
 		need Size
 		ok   bool
 	}{
-		"fits":             {Space{1000, 1000}, Size{10, 900}, true},
-		"no bytes":         {Space{1000, 1000}, Size{10, 1000}, false},
-		"just enough":      {Space{1000, 10}, Size{10, 100}, true},
-		"too few inodes":   {Space{1000, 100}, Size{100, 100}, false},
-		"inodes unbounded": {Space{1000, -1}, Size{1 << 40, 100}, true},
+		"fits":             {Space{Bytes: 1000, Inodes: 1000}, Size{10, 900}, true},
+		"no bytes":         {Space{Bytes: 1000, Inodes: 1000}, Size{10, 1000}, false},
+		"just enough":      {Space{Bytes: 1000, Inodes: 10}, Size{10, 100}, true},
+		"too few inodes":   {Space{Bytes: 1000, Inodes: 100}, Size{100, 100}, false},
+		"inodes unbounded": {Space{Bytes: 1000, Inodes: -1}, Size{1 << 40, 100}, true},
 	} {
 		if err := c.free.Short(c.need); (err == nil) != c.ok {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+func TestExhausted(t *testing.T) {
+	for name, c := range map[string]struct {
+		space Space
+		want  bool
+	}{
+		"plenty":             {Space{Bytes: 1 << 30, Inodes: 1000}, false},
+		"no bytes":           {Space{Bytes: 1 << 20, Inodes: 1000}, true},
+		"only root has some": {Space{Reserved: 1 << 30, Inodes: 1000}, false},
+		"no inodes":          {Space{Bytes: 1 << 30, Inodes: 3}, true},
+		"inodes unbounded":   {Space{Bytes: 1 << 30, Inodes: -1}, false},
+	} {
+		if got := c.space.Exhausted(); got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+	if s, err := Free(t.TempDir()); err != nil || s.Bytes <= 0 {
+		t.Errorf("%+v, %v", s, err)
 	}
 }
