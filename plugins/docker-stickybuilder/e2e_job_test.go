@@ -85,6 +85,7 @@ func buildTool(t *testing.T, path string) {
 
 import (
 	"os"
+	"strconv"
 	"time"
 )
 
