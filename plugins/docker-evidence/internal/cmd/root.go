@@ -24,7 +24,7 @@ the image in its registry, where cosign and oras find them too.` + cliplugin.Exi
 			return nil
 		},
 	}
-	root.AddCommand(newRunCommand(cli), newVerifyCommand(cli), newKeyCommand(cli))
+	root.AddCommand(newRunCommand(cli), newVerifyCommand(cli), newMatrixCommand(cli), newKeyCommand(cli))
 	return root
 }
 
