@@ -98,7 +98,7 @@ for manifest in app app_next; do
 done
 
 title "the matrix of what was tested"
-run evidence matrix --records "$records"
+run evidence matrix --records "$records" --key "$work/evidence.pub"
 
 title "job 1 ends: the disk is committed, because every build succeeded"
 run stickybuilder down "$builder"
