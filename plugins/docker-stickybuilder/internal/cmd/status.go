@@ -93,9 +93,17 @@ func showBuilder(dockerCLI command.Cli, h sticky.Host, name string, f render.Fla
 			state += ": " + s.Crash
 		}
 		for _, row := range [][]string{
-			{"NAME", s.Name}, {"STATE", state}, {"UPTIME", uptime(*s)}, {"ENDPOINT", s.Endpoint}, {"DISK", s.Disk}, {"KEY", s.Key},
-			{"GENERATION", dash(s.Generation)}, {"CACHE", s.Cache}, {"BUILDKITD", fmt.Sprintf("%s, pid %d", dash(s.BuildkitVersion), s.BuildkitdPID)},
-			{"SUPERVISOR", fmt.Sprintf("pid %d", s.SupervisorPID)}, {"LOG", s.Logs[0]},
+			{"NAME", s.Name},
+			{"STATE", state},
+			{"UPTIME", uptime(*s)},
+			{"ENDPOINT", s.Endpoint},
+			{"DISK", s.Disk},
+			{"KEY", s.Key},
+			{"GENERATION", dash(s.Generation)},
+			{"CACHE", s.Cache},
+			{"BUILDKITD", fmt.Sprintf("%s, pid %d", dash(s.BuildkitVersion), s.BuildkitdPID)},
+			{"SUPERVISOR", fmt.Sprintf("pid %d", s.SupervisorPID)},
+			{"LOG", s.Logs[0]},
 		} {
 			if err := statusLine(w, row...); err != nil {
 				return err

@@ -207,8 +207,14 @@ func upTable(w io.Writer, u *sticky.Upped) error {
 	}
 	clone := fmt.Sprintf("%s, %d ms", u.Clone.Method, u.Clone.Milliseconds)
 	for _, row := range [][2]string{
-		{"NAME", u.Name}, {"ENDPOINT", u.Endpoint}, {"DISK", u.Disk}, {"KEY", u.Key}, {"GENERATION", from},
-		{"CACHE", u.Cache}, {"CLONE", clone}, {"READY", fmt.Sprintf("%d ms", u.ReadyMillis)},
+		{"NAME", u.Name},
+		{"ENDPOINT", u.Endpoint},
+		{"DISK", u.Disk},
+		{"KEY", u.Key},
+		{"GENERATION", from},
+		{"CACHE", u.Cache},
+		{"CLONE", clone},
+		{"READY", fmt.Sprintf("%d ms", u.ReadyMillis)},
 	} {
 		if _, err := fmt.Fprintf(w, "%s\t%s\n", row[0], row[1]); err != nil {
 			return err

@@ -216,8 +216,11 @@ func lineages(t *testing.T, open func(*testing.T, int) sticky.Disk) {
 	a := clone(t, d, Lineage)
 	a.commit(t, d)
 	for _, l := range []disk.Lineage{
-		{Key: Lineage.Key, Platform: "linux/arm64"}, {Key: "github.com/acme/app main", Platform: Lineage.Platform},
-		{Key: "../../..", Platform: Lineage.Platform}, {Key: "/", Platform: "x"}, {Key: "ключ\n", Platform: ""},
+		{Key: Lineage.Key, Platform: "linux/arm64"},
+		{Key: "github.com/acme/app main", Platform: Lineage.Platform},
+		{Key: "../../..", Platform: Lineage.Platform},
+		{Key: "/", Platform: "x"},
+		{Key: "ключ\n", Platform: ""},
 	} {
 		if h := head(t, d, l); h != "" {
 			t.Errorf("%v has head %s", l, h)

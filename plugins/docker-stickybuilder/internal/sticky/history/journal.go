@@ -118,35 +118,46 @@ func readStory(r io.Reader) (Story, error) {
 	var t teller
 	in := bufio.NewReader(r)
 	for {
-		line, err := boundedLine(in)
-		if err != nil && !errors.Is(err, io.EOF) {
+		line, ended, err := boundedLine(in)
+		if err != nil {
 			return Story{}, err
 		}
-		var e event
-		switch whole := err == nil; {
-		case len(bytes.TrimSpace(line)) == 0:
-		case whole && len(line) <= maxLine && json.Unmarshal(line, &e) == nil:
-			t.tell(e)
-		case whole:
-			t.damaged++
+		if len(bytes.TrimSpace(line)) > 0 {
+			t.read(line, ended)
 		}
-		if err != nil {
+		if !ended {
 			return t.story(), nil
 		}
 	}
 }
 
-// boundedLine reads to the end of a line and keeps no more of it than shows that
-// it is too long.
-func boundedLine(in *bufio.Reader) ([]byte, error) {
-	var line []byte
+// read takes in one line; one that has no end was cut short by a crash.
+func (t *teller) read(line []byte, ended bool) {
+	var e event
+	switch {
+	case !ended:
+	case len(line) <= maxLine && json.Unmarshal(line, &e) == nil:
+		t.tell(e)
+	default:
+		t.damaged++
+	}
+}
+
+// boundedLine reads to the end of a line, or of the file, and keeps no more of it
+// than shows that it is too long.
+func boundedLine(in *bufio.Reader) (line []byte, ended bool, err error) {
 	for {
 		part, err := in.ReadSlice('\n')
 		if len(line) <= maxLine {
 			line = append(line, part...)
 		}
-		if !errors.Is(err, bufio.ErrBufferFull) {
-			return line, err
+		switch {
+		case err == nil:
+			return line, true, nil
+		case errors.Is(err, io.EOF):
+			return line, false, nil
+		case !errors.Is(err, bufio.ErrBufferFull):
+			return nil, false, err
 		}
 	}
 }

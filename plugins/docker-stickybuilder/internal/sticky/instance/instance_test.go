@@ -42,8 +42,10 @@ func TestFiles(t *testing.T) {
 	if err := os.MkdirAll(string(d), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	i := &Instance{Format: disk.Format, Name: "b", Disk: "dir:/x", Created: time.Unix(1e9, 0).UTC(), Working: disk.Working{ID: "w"},
-		ReadyTimeout: time.Minute, Previous: &Current{Name: "old", Global: true}}
+	i := &Instance{
+		Format: disk.Format, Name: "b", Disk: "dir:/x", Created: time.Unix(1e9, 0).UTC(), Working: disk.Working{ID: "w"},
+		ReadyTimeout: time.Minute, Previous: &Current{Name: "old", Global: true},
+	}
 	r := Run{Phase: PhaseReady, Supervisor: process.ID{PID: 7, Start: 8, Boot: "x"}}
 	st := Stop{Policy: "never", Drain: time.Second}
 	if err := errors.Join(d.Save(i), d.SaveRun(r), d.SaveStop(st)); err != nil {

@@ -78,7 +78,7 @@ func parseStat(b []byte) (stat, error) {
 		return stat{}, errStat
 	}
 	fields := strings.Fields(string(b[i+1:]))
-	const state, ppid, start = 3 - 3, 4 - 3, 22 - 3
+	const state, ppid, start = 0, 1, 19 // fields 3, 4 and 22
 	if len(fields) <= start || len(fields[state]) != 1 {
 		return stat{}, errStat
 	}

@@ -67,7 +67,9 @@ func Measure(ctx context.Context, dir string) (Size, error) {
 
 type inode struct{ dev, ino uint64 }
 
-func inodeOf(st *unix.Stat_t) inode { return inode{uint64(st.Dev), st.Ino} }
+func inodeOf(st *unix.Stat_t) inode {
+	return inode{uint64(st.Dev), st.Ino} //nolint:unconvert // some architectures have 32 bits
+}
 
 // Options of Clone.
 type Options struct {
