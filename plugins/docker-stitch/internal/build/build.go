@@ -79,7 +79,7 @@ func Run(ctx context.Context, s Solver, o Options, status chan *client.SolveStat
 	count := newCounter(status)
 	began := now()
 	response, err := s.Solve(ctx, nil, opt, count.in)
-	steps, cached := count.wait()
+	cached, steps := count.wait()
 	if err != nil {
 		if ctx.Err() != nil {
 			return Result{}, context.Cause(ctx)

@@ -71,7 +71,7 @@ func run(t *testing.T, s *solver, o build.Options) (build.Result, int, error) {
 }
 
 func vertex(name string, cached bool) *client.SolveStatus {
-	return &client.SolveStatus{Vertexes: []*client.Vertex{{Digest: digest.FromString(name), Name: name, Cached: cached}}}
+	return &client.SolveStatus{Vertexes: []*client.Vertex{{Digest: digest.FromString(name), Name: name, Inputs: []digest.Digest{"base"}, Cached: cached}}}
 }
 
 func TestStepsAreCountedOnce(t *testing.T) {

@@ -2,33 +2,24 @@ package build
 
 import (
 	"github.com/moby/buildkit/client"
-	"github.com/opencontainers/go-digest"
+
+	"github.com/dockerfactory/dockerfactory/shared/buildkit/steps"
 )
 
-// A counter passes a solve's status on and counts its steps as BuildKit's history
-// does: every vertex once.
+// A counter passes a solve's status on and counts its steps.
 type counter struct {
-	in     chan *client.SolveStatus
-	done   chan struct{}
-	steps  map[digest.Digest]bool
-	cached map[digest.Digest]bool
+	in    chan *client.SolveStatus
+	done  chan struct{}
+	steps steps.Counter
 }
 
 func newCounter(out chan<- *client.SolveStatus) *counter {
-	c := &counter{
-		in: make(chan *client.SolveStatus), done: make(chan struct{}),
-		steps: map[digest.Digest]bool{}, cached: map[digest.Digest]bool{},
-	}
+	c := &counter{in: make(chan *client.SolveStatus), done: make(chan struct{})}
 	go func() {
 		defer close(c.done)
 		defer close(out)
 		for s := range c.in {
-			for _, v := range s.Vertexes {
-				c.steps[v.Digest] = true
-				if v.Cached {
-					c.cached[v.Digest] = true
-				}
-			}
+			c.steps.Add(s)
 			out <- s
 		}
 	}()
@@ -36,7 +27,7 @@ func newCounter(out chan<- *client.SolveStatus) *counter {
 }
 
 // wait returns the counts once the solver has closed the channel.
-func (c *counter) wait() (steps, cached int) {
+func (c *counter) wait() (cached, total int) {
 	<-c.done
-	return len(c.steps), len(c.cached)
+	return c.steps.Count()
 }

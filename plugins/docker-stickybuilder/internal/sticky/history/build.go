@@ -34,7 +34,7 @@ type Build struct {
 	Target      string    `json:"target,omitempty"` // stage asked for
 	Outcome     Outcome   `json:"outcome"`
 	CachedSteps int       `json:"cachedSteps"`
-	TotalSteps  int       `json:"totalSteps"` // 0 for a build that is lost
+	TotalSteps  int       `json:"totalSteps"` // what was computed, see package steps; 0 for a build that is lost
 	Seconds     float64   `json:"seconds"`    // 0 while it is not known
 	Error       string    `json:"error,omitempty"`
 	Started     time.Time `json:"started"`

@@ -9,13 +9,17 @@ import (
 	"time"
 
 	controlapi "github.com/moby/buildkit/api/services/control"
+	"github.com/moby/buildkit/client"
 	"google.golang.org/grpc"
+
+	"github.com/dockerfactory/dockerfactory/shared/buildkit/steps"
 )
 
 // A Source is the part of BuildKit's control API that a witness needs.
 type Source interface {
 	ListenBuildHistory(context.Context, *controlapi.BuildHistoryRequest, ...grpc.CallOption) (controlapi.Control_ListenBuildHistoryClient, error)
 	UpdateBuildHistory(context.Context, *controlapi.UpdateBuildHistoryRequest, ...grpc.CallOption) (*controlapi.UpdateBuildHistoryResponse, error)
+	Status(context.Context, *controlapi.StatusRequest, ...grpc.CallOption) (controlapi.Control_StatusClient, error)
 }
 
 // A Witness listens to a daemon's history and writes into a journal what is new.
@@ -47,7 +51,7 @@ const baselineOutcome Outcome = "baseline"
 // rode along on the disk and are not the job's.
 func (w *Witness) Baseline(ctx context.Context) error {
 	var refs []string
-	err := w.listen(ctx, &controlapi.BuildHistoryRequest{EarlyExit: true}, func(r *controlapi.BuildHistoryRecord) error {
+	err := w.listen(ctx, &controlapi.BuildHistoryRequest{EarlyExit: true}, func(_ context.Context, r *controlapi.BuildHistoryRecord) error {
 		if b := fromRecord(r); b.Outcome != Running {
 			refs = append(refs, b.Ref)
 		}
@@ -94,7 +98,7 @@ func (w *Witness) Sweep(ctx context.Context) error {
 // Active counts the builds that are under way.
 func (w *Witness) Active(ctx context.Context) (int, error) {
 	n := 0
-	err := w.listen(ctx, &controlapi.BuildHistoryRequest{ActiveOnly: true, EarlyExit: true}, func(*controlapi.BuildHistoryRecord) error {
+	err := w.listen(ctx, &controlapi.BuildHistoryRequest{ActiveOnly: true, EarlyExit: true}, func(context.Context, *controlapi.BuildHistoryRecord) error {
 		n++
 		return nil
 	})
@@ -120,7 +124,7 @@ func (w *Witness) Finalize(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-func (w *Witness) listen(ctx context.Context, req *controlapi.BuildHistoryRequest, fn func(*controlapi.BuildHistoryRecord) error) error {
+func (w *Witness) listen(ctx context.Context, req *controlapi.BuildHistoryRequest, fn func(context.Context, *controlapi.BuildHistoryRecord) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // ends the stream when fn fails
 	stream, err := w.source.ListenBuildHistory(ctx, req)
@@ -138,7 +142,7 @@ func (w *Witness) listen(ctx context.Context, req *controlapi.BuildHistoryReques
 		if e.Record == nil || e.Record.Ref == "" || e.Type == controlapi.BuildHistoryEventType_DELETED {
 			continue
 		}
-		if err := fn(e.Record); err != nil {
+		if err := fn(ctx, e.Record); err != nil {
 			return err
 		}
 	}
@@ -150,15 +154,20 @@ func (e *journalError) Unwrap() error { return e.error }
 
 // note writes a record into the journal unless it says nothing new. Whether a
 // build has ended is told by the record, not by the event's type.
-func (w *Witness) note(r *controlapi.BuildHistoryRecord) error {
+func (w *Witness) note(ctx context.Context, r *controlapi.BuildHistoryRecord) error {
 	b := fromRecord(r)
 	if b.Outcome == OK && r.Result == nil && len(r.Results) == 0 && w.Exhausted != nil && w.Exhausted() {
 		b.Outcome, b.Error = Failed, "the disk was full, and BuildKit could not write down how the build ended"
 	}
+	if !w.news(b) {
+		return nil
+	}
+	if b.Outcome != Running {
+		b.CachedSteps, b.TotalSteps = w.steps(ctx, b)
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	known, ok := w.seen[b.Ref]
-	if ok && (known != Running || b.Outcome == Running) {
+	if !w.isNews(b) {
 		return nil
 	}
 	e := event{Time: w.now().UTC(), Type: eventStarted, Build: &b}
@@ -170,4 +179,41 @@ func (w *Witness) note(r *controlapi.BuildHistoryRecord) error {
 	}
 	w.seen[b.Ref] = b.Outcome
 	return nil
+}
+
+func (w *Witness) news(b Build) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.isNews(b)
+}
+
+func (w *Witness) isNews(b Build) bool {
+	known, ok := w.seen[b.Ref]
+	return !ok || (known == Running && b.Outcome != Running)
+}
+
+// replayTimeout bounds the count of one build's steps: the journal waits for it.
+const replayTimeout = 5 * time.Second
+
+// steps counts the steps of a completed build in the status that BuildKit keeps
+// of it. Where there is none any more, the record's own numbers stand, which
+// count what was loaded and exported too.
+func (w *Witness) steps(ctx context.Context, b Build) (cached, total int) {
+	ctx, cancel := context.WithTimeout(ctx, replayTimeout)
+	defer cancel()
+	stream, err := w.source.Status(ctx, &controlapi.StatusRequest{Ref: b.Ref})
+	if err != nil {
+		return b.CachedSteps, b.TotalSteps
+	}
+	var c steps.Counter
+	for {
+		s, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return c.Count()
+		}
+		if err != nil {
+			return b.CachedSteps, b.TotalSteps
+		}
+		c.Add(client.NewSolveStatus(s))
+	}
 }

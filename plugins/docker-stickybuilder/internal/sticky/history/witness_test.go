@@ -57,6 +57,31 @@ func (s *source) UpdateBuildHistory(_ context.Context, r *controlapi.UpdateBuild
 	return &controlapi.UpdateBuildHistoryResponse{}, nil
 }
 
+// Status plays two statuses of one step each for the ref "a", and knows no other.
+func (s *source) Status(_ context.Context, r *controlapi.StatusRequest, _ ...grpc.CallOption) (controlapi.Control_StatusClient, error) {
+	if r.Ref != "a" {
+		return nil, errors.New("no such build")
+	}
+	step := func(name string, cached bool, inputs ...string) *controlapi.StatusResponse {
+		return &controlapi.StatusResponse{Vertexes: []*controlapi.Vertex{{Digest: name, Name: name, Inputs: inputs, Cached: cached}}}
+	}
+	return &replay{statuses: []*controlapi.StatusResponse{step("[internal] load", false), step("run", true, "from"), step("copy", false, "run")}}, nil
+}
+
+type replay struct {
+	grpc.ClientStream
+	statuses []*controlapi.StatusResponse
+}
+
+func (r *replay) Recv() (*controlapi.StatusResponse, error) {
+	if len(r.statuses) == 0 {
+		return nil, io.EOF
+	}
+	s := r.statuses[0]
+	r.statuses = r.statuses[1:]
+	return s, nil
+}
+
 type stream struct {
 	grpc.ClientStream
 	ctx     context.Context
@@ -118,6 +143,13 @@ func TestWitness(t *testing.T) {
 	got := map[string]Outcome{}
 	for _, b := range s.Builds {
 		got[b.Ref] = b.Outcome
+	}
+	for _, b := range s.Builds {
+		// Those of a are counted; c has no status, so the record's own stand.
+		want, ok := map[string][2]int{"a": {1, 2}, "c": {int(c.NumCachedSteps), int(c.NumTotalSteps)}}[b.Ref]
+		if ok && [2]int{b.CachedSteps, b.TotalSteps} != want {
+			t.Errorf("%s: %d of %d steps cached, want %v", b.Ref, b.CachedSteps, b.TotalSteps, want)
+		}
 	}
 	if len(got) != 3 || got["a"] != OK || got["b"] != Lost || got["c"] != Failed {
 		t.Errorf("witnessed %v", got)
