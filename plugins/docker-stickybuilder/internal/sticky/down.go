@@ -168,7 +168,10 @@ func (h Host) replaceSupervisor(ctx context.Context, dir instance.Dir, i *instan
 	}
 	process.KillUsers(run.Namespace, i.Working.Root)
 	process.KillCgroup(dir.Cgroup())
-	e := ending{host: h, dir: dir, inst: i, run: run, policy: history.Policy(stop.Policy), unwatched: !run.Supervisor.IsZero(), phase: func(string) {}}
+	e := ending{host: h, dir: dir, inst: i, run: run, policy: history.Policy(stop.Policy), phase: func(string) {}}
+	if !run.Supervisor.IsZero() {
+		e.unseen = "the supervisor died"
+	}
 	pool, err := h.openDisk(i.Disk)
 	if err != nil {
 		return nil, nil, err

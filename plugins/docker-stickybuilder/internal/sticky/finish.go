@@ -42,7 +42,10 @@ func (s *supervisor) finish(ctx context.Context) error {
 		s.phase(instance.PhaseStopping)
 	}
 	e.clean = s.end(ctx)
-	e.run, e.unwatched = s.run, s.deaf != nil
+	e.run = s.run
+	if s.deaf != nil {
+		e.unseen = "the history could not be followed"
+	}
 	_, err = e.decide(ctx)
 	return errors.Join(err, s.journal.Close())
 }
@@ -71,23 +74,23 @@ func (s *supervisor) drain(ctx context.Context, limit time.Duration) {
 
 // An ending decides about the working copy of a builder whose daemon has ended.
 type ending struct {
-	host      Host
-	dir       instance.Dir
-	inst      *instance.Instance
-	run       instance.Run
-	policy    history.Policy
-	override  string // the reason, if it is not the policy's
-	clean     bool   // the daemon ended when asked
-	unwatched bool
-	phase     func(string)
+	host     Host
+	dir      instance.Dir
+	inst     *instance.Instance
+	run      instance.Run
+	policy   history.Policy
+	override string // the reason, if it is not the policy's
+	clean    bool   // the daemon ended when asked
+	unseen   string // why builds may have gone unseen
+	phase    func(string)
 }
 
 // decide commits or discards the working copy and writes the report. The error
 // says that the decision could not be carried out; the report has it too.
 func (e ending) decide(ctx context.Context) (*Report, error) {
 	story, err := history.ReadJournal(e.dir.File(instance.Journal))
-	if err != nil {
-		story.Damaged++
+	if (err != nil || story.Damaged > 0) && e.unseen == "" {
+		e.unseen = "the journal is damaged"
 	}
 	story.End()
 	w := &e.inst.Working
@@ -101,7 +104,7 @@ func (e ending) decide(ctx context.Context) (*Report, error) {
 		r.Builds = []history.Build{}
 	}
 	commit, reason := e.policy.Decide(history.Facts{
-		Builds: r.Summary, ReadOnly: e.inst.ReadOnly, Crash: first(e.run.Crash, story.Exit), Unwatched: e.unwatched || story.Damaged > 0,
+		Builds: r.Summary, ReadOnly: e.inst.ReadOnly, Crash: first(e.run.Crash, story.Exit), Unseen: e.unseen,
 	})
 	if e.override != "" {
 		commit, reason = false, e.override

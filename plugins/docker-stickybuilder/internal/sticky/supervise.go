@@ -227,11 +227,15 @@ func (s *supervisor) end(ctx context.Context) (clean bool) {
 		s.client.Close()
 	}
 	if s.daemon != nil {
-		var err error
-		if clean, err = s.daemon.Stop(context.WithoutCancel(ctx), patience); err != nil {
+		end, err := s.daemon.Stop(context.WithoutCancel(ctx), patience)
+		if err != nil {
 			s.say("%v", err)
 		}
+		if end == daemon.Crashed && s.run.Crash == "" {
+			s.run.Crash = "buildkitd died: " + s.daemon.Verdict()
+		}
+		clean = end == daemon.Clean
 	}
 	s.killLeftovers()
-	return clean && s.run.Crash == ""
+	return clean
 }

@@ -67,17 +67,35 @@ func Start(binary, config string, env []string, log, lock *os.File) (*Process, e
 	return p, nil
 }
 
+// An End is how a daemon came to its end.
+type End int
+
+const (
+	Crashed End = iota // it had ended before it was asked to
+	Clean              // it ended when it was asked to
+	Killed             // it had to be killed, or failed while it ended
+)
+
 // Stop asks the daemon to end and, if it does not, makes it. The first SIGTERM
-// lets requests finish, a second one hurries it. It reports whether the daemon
-// ended by itself, without SIGKILL.
-func (p *Process) Stop(ctx context.Context, patience time.Duration) (clean bool, err error) {
+// lets requests finish, a second one hurries it.
+func (p *Process) Stop(ctx context.Context, patience time.Duration) (End, error) {
 	sig, err := p.ID.Stop(ctx, Ladder(patience)...)
 	if err != nil {
-		return false, err
+		return Killed, err
 	}
 	<-p.Ended
-	return sig != unix.SIGKILL, nil
+	switch {
+	case sig == 0:
+		return Crashed, nil
+	case sig == unix.SIGKILL, !p.State.Exited(), p.State.ExitCode() > cleanStatus:
+		return Killed, nil
+	}
+	return Clean, nil
 }
+
+// cleanStatus is what buildkitd exits with when a signal made it end in good
+// order; a panic gives a higher one.
+const cleanStatus = 1
 
 // Ladder is the order of signals by which a daemon is stopped.
 func Ladder(patience time.Duration) []process.Rung {

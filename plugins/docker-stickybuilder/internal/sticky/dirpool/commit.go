@@ -50,6 +50,11 @@ func (p *Pool) commit(ctx context.Context, w *disk.Working, g disk.Generation) e
 	if err := os.Rename(work, target); err != nil {
 		return err
 	}
+	// The job still holds the copy's lock; those who clone the generation must
+	// not wait for it.
+	if err := os.Remove(filepath.Join(target, "lock")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return errors.Join(err, os.Rename(target, work))
+	}
 	if err := p.publish(w, target); err != nil {
 		if errors.Is(err, disk.ErrConflict) {
 			return errors.Join(err, p.collect(ctx, w.Lineage))

@@ -31,6 +31,7 @@ func Run(t *testing.T, open func(t *testing.T, keep int) sticky.Disk) {
 	}{
 		{"an empty disk has no head and lends an empty copy", empty},
 		{"what is committed is cloned by the next job", chain},
+		{"a generation can be cloned while its job still ends", ending},
 		{"copies are private", private},
 		{"a discarded copy leaves the head as it was", discarded},
 		{"the second of two jobs is told of the conflict", conflict},
@@ -156,6 +157,20 @@ func chain(t *testing.T, open func(*testing.T, int) sticky.Disk) {
 	if s := clone(t, d, Lineage).read(t); s != "f=one g=two " {
 		t.Errorf("third job got %s", s)
 	}
+}
+
+// The committing job's processes, and with them their lock, may live on for a while.
+func ending(t *testing.T, open func(*testing.T, int) sticky.Disk) {
+	d := open(t, 3)
+	a := clone(t, d, Lineage)
+	a.write(t, "f", "one")
+	if _, err := d.Commit(t.Context(), a.Working, disk.Generation{}); err != nil {
+		t.Fatal(err)
+	}
+	if s := clone(t, d, Lineage).read(t); s != "f=one " {
+		t.Errorf("cloned %s", s)
+	}
+	a.lock.Close()
 }
 
 func private(t *testing.T, open func(*testing.T, int) sticky.Disk) {

@@ -41,10 +41,10 @@ func ParsePolicy(s string) (Policy, error) {
 
 // Facts are what a policy decides by.
 type Facts struct {
-	Builds    disk.Tally // none of them running any more
-	ReadOnly  bool       // the builder was started to keep nothing
-	Crash     string     // how the daemon died by itself; "" if it did not
-	Unwatched bool       // for some time nobody listened, so builds may be unknown
+	Builds   disk.Tally // none of them running any more
+	ReadOnly bool       // the builder was started to keep nothing
+	Crash    string     // how the daemon died by itself; "" if it did not
+	Unseen   string     // why there may be builds that nobody knows of; "" if there are none
 }
 
 // Decide says whether the disk is to be committed, and why, in words for the
@@ -57,8 +57,8 @@ func (p Policy) Decide(f Facts) (commit bool, reason string) {
 		return false, "the policy is never"
 	case p == Always:
 		return true, "the policy is always"
-	case f.Unwatched:
-		return false, "the supervisor died, so builds may have gone unseen"
+	case f.Unseen != "":
+		return false, f.Unseen + ", so builds may have gone unseen"
 	case f.Builds.Total() == 0 && f.Crash != "":
 		return false, f.Crash
 	case f.Builds.Total() == 0:

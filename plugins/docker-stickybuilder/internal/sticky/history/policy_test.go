@@ -29,7 +29,7 @@ func TestDecide(t *testing.T) {
 		{"died in a build", Facts{Builds: disk.Tally{OK: 1, Lost: 1}, Crash: crash}, "any-ok always", "died: signal: killed; 1 of 2"},
 		{"died idle after ok", Facts{Builds: disk.Tally{OK: 1}, Crash: crash}, "any-ok always", crash},
 		{"died before any build", Facts{Crash: crash}, "always", crash},
-		{"supervisor died", Facts{Builds: disk.Tally{OK: 1}, Unwatched: true}, "always", "may have gone unseen"},
+		{"supervisor died", Facts{Builds: disk.Tally{OK: 1}, Unseen: "the supervisor died"}, "always", "the supervisor died, so builds may have gone unseen"},
 		{"read-only", Facts{Builds: disk.Tally{OK: 1}, ReadOnly: true}, "", "read-only"},
 	} {
 		for _, p := range Policies {
