@@ -50,7 +50,8 @@ func DefaultDestination(source image.Reference) (image.Reference, error) {
 		"name the destination: docker repack %s DEST", source)
 }
 
-// OpenDestination prepares to write to ref. Nothing is changed yet.
+// OpenDestination prepares to write to ref, and fails if a registry does not allow
+// that. Nothing is changed yet.
 func OpenDestination(ctx context.Context, ref image.Reference, o image.Options) (Destination, error) {
 	switch ref.Kind {
 	case image.Registry:

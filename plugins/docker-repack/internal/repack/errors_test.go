@@ -129,21 +129,28 @@ func TestDamagedBlobs(t *testing.T) {
 	}
 }
 
-// A registry that takes nothing, in the ways that registries do.
+// A registry that takes nothing, in the ways that registries do: at once, or only
+// when the first blob has been sent.
 func TestDestinationThatRefuses(t *testing.T) {
 	dir := store(t, makeImage(t, "linux/amd64", Tar(t, File("a", "1"))))
-	for status, hint := range map[int]string{http.StatusUnauthorized: "docker login", http.StatusForbidden: "docker login"} {
-		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.URL.Path == "/v2/" {
-				return
+	for _, status := range []int{http.StatusUnauthorized, http.StatusForbidden} {
+		for late, want := range map[bool]string{false: "can be written", true: "uploading sha256:"} {
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				switch {
+				case r.URL.Path == "/v2/":
+				case late && r.Method == http.MethodPost:
+					w.Header().Set("Location", r.URL.Path+"1")
+					w.WriteHeader(http.StatusAccepted)
+				default:
+					w.WriteHeader(status)
+				}
+			}))
+			_, err := tryRun(t, "oci://"+dir, strings.TrimPrefix(server.URL, "http://")+"/app:1", repack.Options{})
+			if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(fault.HintOf(err), "docker login") {
+				t.Errorf("status %d, late %v: got %v\nhint %q", status, late, err, fault.HintOf(err))
 			}
-			w.WriteHeader(status)
-		}))
-		_, err := tryRun(t, "oci://"+dir, strings.TrimPrefix(server.URL, "http://")+"/app:1", repack.Options{})
-		if err == nil || !strings.Contains(err.Error(), "uploading sha256:") || !strings.Contains(fault.HintOf(err), hint) {
-			t.Errorf("status %d: got %v\nhint %q", status, err, fault.HintOf(err))
+			server.Close()
 		}
-		server.Close()
 	}
 }
 

@@ -27,6 +27,9 @@ type registryDestination struct {
 var _ Destination = (*registryDestination)(nil)
 
 func newRegistryDestination(ctx context.Context, ref image.Reference, o image.Options) (*registryDestination, error) {
+	if err := checkPush(ctx, ref, o); err != nil {
+		return nil, err
+	}
 	pusher, err := remote.NewPusher(o.Remote(ctx)...)
 	if err != nil {
 		return nil, err
@@ -60,7 +63,7 @@ func (r *registryDestination) Blob(ctx context.Context, d v1.Descriptor) (io.Rea
 func (r *registryDestination) PutBlob(ctx context.Context, d v1.Descriptor, open func() (io.ReadCloser, error)) (bool, error) {
 	there, err := r.puller.Layer(ctx, r.repo.Digest(d.Digest.String()))
 	if err != nil {
-		return false, err
+		return false, r.explain(err)
 	}
 	// A failing look-up is not an answer; the upload's own error says more.
 	if ok, err := partial.Exists(there); err == nil && ok {

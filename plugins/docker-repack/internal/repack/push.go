@@ -1,0 +1,38 @@
+package repack
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+
+	"github.com/dockerfactory/dockerfactory/shared/image"
+)
+
+// checkPush begins an upload to the repository and takes it back, so that a
+// registry that is down or says no is known before the source is read.
+func checkPush(ctx context.Context, ref image.Reference, o image.Options) error {
+	transport, keychain := o.Transport, o.Keychain
+	if transport == nil {
+		transport = remote.DefaultTransport
+	}
+	if keychain == nil {
+		keychain = authn.NewMultiKeychain() // knows nobody
+	}
+	if err := remote.CheckPushPermission(ref.Name, keychain, bound{ctx, transport}); err != nil {
+		return fmt.Errorf("asking whether %s can be written: %w", ref, image.Explain(err, ref))
+	}
+	return nil
+}
+
+// bound ends requests with a context: the check takes none.
+type bound struct {
+	ctx context.Context
+	http.RoundTripper
+}
+
+func (b bound) RoundTrip(r *http.Request) (*http.Response, error) {
+	return b.RoundTripper.RoundTrip(r.WithContext(b.ctx))
+}
