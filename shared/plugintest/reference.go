@@ -50,6 +50,7 @@ func writeCommand(b *bytes.Buffer, cmd *cobra.Command) {
 	}
 	body, statuses, _ := strings.Cut(text, "\n\nEXIT STATUS\n")
 	fmt.Fprintf(b, "%s\n\n", strings.TrimSpace(body))
+	cmd.DisableFlagsInUseLine = true // as in docker's own help
 	if cmd.Runnable() {
 		fmt.Fprintf(b, "```\n%s\n```\n\n", cmd.UseLine())
 	}

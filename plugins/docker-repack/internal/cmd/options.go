@@ -25,14 +25,17 @@ type workFlags struct {
 
 func (f *workFlags) addTo(cmd *cobra.Command) {
 	cmd.Flags().StringSliceVar(&f.platforms, "platform", nil, `Images of an index to choose, such as "linux/amd64,linux/arm64" (default all)`)
-	cmd.Flags().IntVar(&f.jobs, "jobs", runtime.GOMAXPROCS(0), "Number of layers to work on at a time; the result does not depend on it")
+	cmd.Flags().IntVar(&f.jobs, "jobs", 0, "Number of layers to work on at a time; the result does not depend on it (default the number of processors)")
 	_ = cmd.RegisterFlagCompletionFunc("platform", cobra.FixedCompletions(platformNames, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("jobs", cobra.NoFileCompletions)
 }
 
 func (f *workFlags) parse() ([]v1.Platform, error) {
-	if f.jobs < 1 {
+	if f.jobs < 0 {
 		return nil, cliplugin.Usage(fmt.Errorf("--jobs %d: must be 1 or more", f.jobs))
+	}
+	if f.jobs == 0 {
+		f.jobs = runtime.GOMAXPROCS(0)
 	}
 	var out []v1.Platform
 	for _, s := range f.platforms {

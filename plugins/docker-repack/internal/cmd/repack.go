@@ -127,7 +127,7 @@ func repackImage(ctx context.Context, source, dest image.Reference, o repack.Opt
 
 // parse checks everything that can be checked before any work is done.
 func (opts *repackOptions) parse(args []string) (o repack.Options, source, dest image.Reference, err error) {
-	o = repack.Options{Compression: opts.compression, Level: opts.level, Jobs: opts.jobs, TempDir: opts.tempDir, Verify: opts.verify}
+	o = repack.Options{Compression: opts.compression, Level: opts.level, TempDir: opts.tempDir, Verify: opts.verify}
 	fail := func(err error) (repack.Options, image.Reference, image.Reference, error) {
 		return o, source, dest, cliplugin.Usage(err)
 	}
@@ -143,6 +143,7 @@ func (opts *repackOptions) parse(args []string) (o repack.Options, source, dest 
 	if o.Platforms, err = opts.workFlags.parse(); err != nil {
 		return fail(err)
 	}
+	o.Jobs = opts.jobs
 	if source, err = image.Parse(args[0]); err != nil {
 		return fail(err)
 	}
