@@ -66,7 +66,8 @@ type Attached struct {
 
 // Run tests the image, lists its contents, and writes, signs and attaches what it
 // found. Failing tests are a result, not an error. After an error nothing has
-// been written; of what is attached, the record comes last.
+// been written, except that a record whose attaching failed stays in its
+// directory, whole.
 func Run(ctx context.Context, opts Options) (Result, error) {
 	if opts.Progress == nil {
 		opts.Progress = progress.Discard

@@ -12,24 +12,19 @@ import (
 )
 
 // A Pace says how patiently a referrers tag is written. The zero value suits
-// registries anywhere.
+// registries anywhere. Clients that write to the same registry at once should
+// have the same pace.
 type Pace struct {
 	// Settle is the least time after which a write counts as done; see
-	// updateTag. Default 500 ms.
+	// updateTag. Default 1 s.
 	Settle time.Duration
-	// MaxSettle bounds the settling time, which grows with the registry's
-	// latency. Default 10 s.
-	MaxSettle time.Duration
 	// Attempts bounds how often the tag is written. Default 60.
 	Attempts int
 }
 
 func (p Pace) withDefaults() Pace {
 	if p.Settle == 0 {
-		p.Settle = 500 * time.Millisecond
-	}
-	if p.MaxSettle == 0 {
-		p.MaxSettle = 10 * time.Second
+		p.Settle = time.Second
 	}
 	if p.Attempts == 0 {
 		p.Attempts = 60
@@ -37,62 +32,65 @@ func (p Pace) withDefaults() Pace {
 	return p
 }
 
-// errOverwritten is what a conditional write gives when another client was
-// faster.
+// errOverwritten is what a write gives that came too late, or was too slow to be
+// safe.
 var errOverwritten = errors.New("another client has written meanwhile")
-
-// slack is how many times a writer's own read-and-write time is granted to the
-// others.
-const slack = 8
 
 // updateTag adds entries to the referrers tag of subject.
 //
 // Registries offer no lock and mostly ignore conditions on a write, so two
 // clients that read the same index each write one that lacks the other's entry,
 // and the later write wins, possibly after the earlier client has looked and
-// found its entry there. A client that reads after our write keeps our entry;
-// only one that has read before it can lose it, and it writes soon after. So:
-// write, wait until such clients must be done, look again, and start over if the
-// entry is gone. The wait is a multiple of our own time from read to write, which
-// under contention is a fair measure of theirs.
+// found its entry there.
+//
+// A client that reads after our write keeps our entry; only one that has read
+// before it can lose it. So no client takes longer from reading to having written
+// than half the settling time: a write that is slower is given up and begun again
+// with a new reading. And each waits, after its write, for the settling time, so
+// that whoever had read before is done, looks again, and starts over if its entry
+// is gone. Where the registry is too slow for that, both times double.
 func (r *Repository) updateTag(ctx context.Context, subject v1.Hash, entries []v1.Descriptor) error {
-	var last error
-	backoff := 20 * time.Millisecond
+	settle, backoff := r.pace.Settle, r.pace.Settle/20
+	settled := true // nothing of ours was written since the last wait
 	for range r.pace.Attempts {
 		start := time.Now() //nolint:forbidigo // a measured latency, not a date
-		wrote, err := r.writeTag(ctx, subject, entries)
-		took := time.Since(start)
+		wrote, err := r.writeTag(ctx, subject, entries, settle/2)
 		switch {
-		case err == nil && !wrote:
-			return nil // all were there, and had been for a settling time, or somebody else's care
+		case err == nil && !wrote && settled:
+			return nil
 		case err == nil:
-			if err := sleep(ctx, min(max(r.pace.Settle, slack*took), r.pace.MaxSettle)); err != nil {
+			if err := sleep(ctx, settle); err != nil {
 				return err
 			}
+			settled = true
+			continue
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
-		case errors.Is(err, errOverwritten):
-			if err := sleep(ctx, rand.N(backoff)); err != nil {
-				return err
-			}
-			backoff = min(2*backoff, 2*time.Second)
-		default:
+		case !errors.Is(err, errOverwritten):
 			return err
 		}
-		last = err
+		// What was overwritten may come back by a client that had read it, and go
+		// again: being there is not enough until the settling time is over.
+		settled = false
+		if time.Since(start) > settle/2 {
+			settle = min(2*settle, 16*r.pace.Settle)
+		}
+		if err := sleep(ctx, rand.N(backoff)); err != nil {
+			return err
+		}
+		backoff = min(2*backoff, r.pace.Settle)
 	}
-	if last == nil {
-		last = errOverwritten
-	}
-	return fmt.Errorf("giving up after writing tag %s %d times: %w", fallbackTag(subject), r.pace.Attempts, last)
+	return fmt.Errorf("giving up after writing tag %s %d times: %w", fallbackTag(subject), r.pace.Attempts, errOverwritten)
 }
 
-// writeTag reads the index, adds what is missing, writes it and looks whether it
-// is there. It reports whether it wrote.
-func (r *Repository) writeTag(ctx context.Context, subject v1.Hash, entries []v1.Descriptor) (bool, error) {
-	index, err := r.readIndex(ctx, subject)
+// writeTag reads the index, adds what is missing, writes it within limit, and
+// looks whether it is there. It reports whether it had to write.
+func (r *Repository) writeTag(ctx context.Context, subject v1.Hash, entries []v1.Descriptor, limit time.Duration) (bool, error) {
+	limited, cancel := context.WithTimeoutCause(ctx, limit, errOverwritten)
+	defer cancel()
+	index, err := r.readIndex(limited, subject)
 	if err != nil {
-		return false, err
+		return false, tooSlow(limited, ctx, err)
 	}
 	missing, err := index.missing(entries)
 	if err != nil || len(missing) == 0 {
@@ -105,14 +103,10 @@ func (r *Repository) writeTag(ctx context.Context, subject v1.Hash, entries []v1
 	if len(body) > maxManifest {
 		return false, fmt.Errorf("tag %s would exceed %d bytes", fallbackTag(subject), maxManifest)
 	}
-	if _, err := r.putManifest(ctx, fallbackTag(subject), types.OCIImageIndex, body, index.etag); err != nil {
-		if errors.Is(err, errOverwritten) {
-			return false, err
-		}
-		return false, fmt.Errorf("writing tag %s: %w", fallbackTag(subject), err)
+	if _, err := r.putManifest(limited, fallbackTag(subject), types.OCIImageIndex, body, index.etag); err != nil {
+		return false, fmt.Errorf("writing tag %s: %w", fallbackTag(subject), tooSlow(limited, ctx, err))
 	}
-	index, err = r.readIndex(ctx, subject)
-	if err != nil {
+	if index, err = r.readIndex(ctx, subject); err != nil {
 		return false, err
 	}
 	if missing, err = index.missing(entries); err != nil {
@@ -122,6 +116,15 @@ func (r *Repository) writeTag(ctx context.Context, subject v1.Hash, entries []v1
 		return false, errOverwritten
 	}
 	return true, nil
+}
+
+// tooSlow turns an error that came of the limit, and not of the whole work's end,
+// into errOverwritten.
+func tooSlow(limited, ctx context.Context, err error) error {
+	if limited.Err() != nil && ctx.Err() == nil {
+		return errOverwritten
+	}
+	return err
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -99,7 +100,8 @@ func exitStatus(err error, stderr *output) (int, error) {
 			return status, nil
 		}
 	}
-	if exit.ExitCode >= gatewaypb.UnknownExitStatus && exit.Err != nil {
+	// 255 is also what the daemon says when it does not know; then it says why.
+	if exit.ExitCode == gatewaypb.UnknownExitStatus && !strings.HasSuffix(err.Error(), "exit code: 255") {
 		return 0, fmt.Errorf("running a process: %w", err)
 	}
 	return int(exit.ExitCode), nil

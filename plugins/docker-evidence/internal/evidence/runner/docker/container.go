@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/pkg/stdcopy"
 	"github.com/moby/moby/api/types/container"
 	engine "github.com/moby/moby/client"
@@ -18,10 +19,9 @@ import (
 
 // containers makes one container for each process.
 type containers struct {
-	engine  Engine
-	subject runner.Subject
-	id      string // the engine's, of the image
-	host    record.Host
+	runner *Runner
+	id     string // the engine's, of the image
+	host   record.Host
 }
 
 func (c *containers) Host() record.Host { return c.host }
@@ -32,7 +32,7 @@ func (c *containers) Run(ctx context.Context, p smoke.Process) (status int, rerr
 	if p.Network == suite.NetworkDefault {
 		network = "default"
 	}
-	created, err := c.engine.ContainerCreate(ctx, engine.ContainerCreateOptions{
+	create := engine.ContainerCreateOptions{
 		Config: &container.Config{
 			Image:        c.id,
 			Entrypoint:   p.Args,
@@ -41,24 +41,31 @@ func (c *containers) Run(ctx context.Context, p smoke.Process) (status int, rerr
 			WorkingDir:   p.Dir,
 			AttachStdout: true,
 			AttachStderr: true,
-			Labels:       map[string]string{wire.LabelEvidenceSubject: c.subject.Manifest.String()},
+			Labels:       map[string]string{wire.LabelEvidenceSubject: c.runner.Subject.Manifest.String()},
 			Healthcheck:  &container.HealthConfig{Test: []string{"NONE"}},
 		},
 		HostConfig: &container.HostConfig{NetworkMode: network, LogConfig: container.LogConfig{Type: "none"}},
-	})
+	}
+	created, err := c.runner.Engine.ContainerCreate(ctx, create)
+	if errdefs.IsNotFound(err) {
+		// Another run that had pulled the image has removed it meanwhile.
+		if _, _, err = c.runner.provide(ctx); err == nil {
+			created, err = c.runner.Engine.ContainerCreate(ctx, create)
+		}
+	}
 	if err != nil {
 		return 0, fmt.Errorf("creating a container: %w", err)
 	}
 	defer func() {
 		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
 		defer cancel()
-		_, err := c.engine.ContainerRemove(clean, created.ID, engine.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
+		_, err := c.runner.Engine.ContainerRemove(clean, created.ID, engine.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
 		if err != nil && rerr == nil {
 			rerr = fmt.Errorf("removing container %.12s: %w", created.ID, err)
 		}
 	}()
 
-	attached, err := c.engine.ContainerAttach(ctx, created.ID, engine.ContainerAttachOptions{Stream: true, Stdout: true, Stderr: true})
+	attached, err := c.runner.Engine.ContainerAttach(ctx, created.ID, engine.ContainerAttachOptions{Stream: true, Stdout: true, Stderr: true})
 	if err != nil {
 		return 0, fmt.Errorf("attaching to container %.12s: %w", created.ID, err)
 	}
@@ -77,8 +84,8 @@ func (c *containers) Run(ctx context.Context, p smoke.Process) (status int, rerr
 
 	waiting, stopWaiting := context.WithCancel(ctx)
 	defer stopWaiting()
-	ended := c.engine.ContainerWait(waiting, created.ID, engine.ContainerWaitOptions{Condition: container.WaitConditionNextExit})
-	if _, err := c.engine.ContainerStart(ctx, created.ID, engine.ContainerStartOptions{}); err != nil {
+	ended := c.runner.Engine.ContainerWait(waiting, created.ID, engine.ContainerWaitOptions{Condition: container.WaitConditionNextExit})
+	if _, err := c.runner.Engine.ContainerStart(ctx, created.ID, engine.ContainerStartOptions{}); err != nil {
 		if status, ok := runner.StartFailure(err.Error()); ok && ctx.Err() == nil {
 			fmt.Fprintln(p.Stderr, err)
 			return status, nil

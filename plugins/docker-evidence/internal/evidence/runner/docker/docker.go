@@ -75,10 +75,13 @@ func (r *Runner) Use(ctx context.Context, fn func(context.Context, smoke.Image) 
 		OS: info.Info.OSType, Arch: info.Info.Architecture, Kernel: info.Info.KernelVersion,
 		Runner: "docker", Version: info.Info.ServerVersion,
 	}
-	if err := fn(ctx, &containers{r.Engine, r.Subject, id, host}); err != nil {
+	if err := fn(ctx, &containers{r, id, host}); err != nil {
 		return err
 	}
 	after, err := r.inspect(ctx)
+	if errdefs.IsNotFound(err) {
+		return nil // another run has cleaned up; the containers were made from the id
+	}
 	if err != nil {
 		return fmt.Errorf("checking the engine's image after the tests: %w", err)
 	}
