@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -16,7 +17,12 @@ var ErrLocked = errors.New("locked by another process")
 
 // A Lock is a flock on a file. It is released by Close, or by the kernel when
 // the last process that holds its descriptor has died.
-type Lock struct{ f *os.File }
+//
+// It is safe for concurrent use.
+type Lock struct {
+	f      *os.File
+	closed atomic.Bool
+}
 
 // LockMode says whether others may hold the lock too.
 type LockMode int
@@ -39,7 +45,7 @@ func TakeLock(ctx context.Context, path string, mode LockMode, wait time.Duratio
 		err := unix.Flock(int(f.Fd()), int(mode)|unix.LOCK_NB)
 		switch {
 		case err == nil:
-			return &Lock{f}, nil
+			return &Lock{f: f}, nil
 		case errors.Is(err, unix.EINTR):
 			continue
 		case !errors.Is(err, unix.EWOULDBLOCK):
@@ -64,10 +70,8 @@ func (l *Lock) File() *os.File { return l.f }
 // Close gives up this process's hold of the lock; children that were handed the
 // file go on holding it. A nil Lock may be closed.
 func (l *Lock) Close() error {
-	if l == nil || l.f == nil {
+	if l == nil || l.closed.Swap(true) {
 		return nil
 	}
-	err := l.f.Close()
-	l.f = nil
-	return err
+	return l.f.Close()
 }
