@@ -267,7 +267,7 @@ func verdict(result evidence.Result, o runOptions) error {
 
 // hintLast attaches a hint without hiding that err is a list.
 func hintLast(err error, hint string) error {
-	if many, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // the top of the chain only
+	if many, ok := err.(interface{ Unwrap() []error }); ok {
 		errs := many.Unwrap()
 		errs[len(errs)-1] = fault.Hint(errs[len(errs)-1], "%s", hint)
 		return errors.Join(errs...)

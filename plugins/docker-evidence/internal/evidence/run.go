@@ -44,7 +44,7 @@ type Options struct {
 	Key       *key.Private          // nil signs nothing
 	Attach    *referrers.Repository // nil attaches nothing; needs Key
 
-	Now      func() time.Time
+	Now      func() time.Time // required
 	Progress progress.Reporter
 }
 
@@ -71,9 +71,6 @@ type Attached struct {
 func Run(ctx context.Context, opts Options) (Result, error) {
 	if opts.Progress == nil {
 		opts.Progress = progress.Discard
-	}
-	if opts.Now == nil {
-		opts.Now = time.Now
 	}
 	started := opts.Now()
 	rec, err := describe(opts)

@@ -43,9 +43,11 @@ func (e echo) Use(ctx context.Context, fn func(context.Context, smoke.Image) err
 	}
 	return fn(ctx, e)
 }
+
 func (echo) Host() record.Host {
 	return record.Host{OS: "linux", Arch: "amd64", Runner: "docker", Version: "1"}
 }
+
 func (echo) Run(_ context.Context, p smoke.Process) (int, error) {
 	var n int
 	fmt.Sscan(p.Args[1], &n)
@@ -65,7 +67,7 @@ func setUp(t *testing.T, label string) (evidence.Options, *key.Private, *referre
 	if err != nil {
 		t.Fatal(err)
 	}
-	idx := v1.ImageIndex(mutate.IndexMediaType(empty.Index, types.OCIImageIndex))
+	idx := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
 	for _, arch := range []string{"amd64", "arm64"} {
 		img, err := random.Image(256, 2)
 		if err == nil && label != "" {

@@ -70,7 +70,8 @@ func Marshal(v any) ([]byte, error) {
 // Parse reads a statement from a payload of the given media type. Unknown fields
 // are ignored, as the specification asks.
 func Parse(payloadType string, payload []byte) (Statement, error) {
-	if payloadType != PayloadType && !(strings.HasPrefix(payloadType, "application/vnd.in-toto.") && strings.HasSuffix(payloadType, "+json")) {
+	special := strings.HasPrefix(payloadType, "application/vnd.in-toto.") && strings.HasSuffix(payloadType, "+json")
+	if payloadType != PayloadType && !special {
 		return Statement{}, fmt.Errorf("payload type %q is not in-toto", payloadType)
 	}
 	var s Statement

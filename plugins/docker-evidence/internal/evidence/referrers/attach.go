@@ -54,7 +54,7 @@ func (r *Repository) attach(ctx context.Context, subject v1.Descriptor, artifact
 			if err := r.putBlob(ctx, b); err != nil {
 				return err
 			}
-			step.Bytes(string(b.Descriptor().Digest.Hex[:12]), int64(len(b.Data)), int64(len(b.Data)))
+			step.Bytes(b.Descriptor().Digest.Hex[:12], int64(len(b.Data)), int64(len(b.Data)))
 		}
 	}
 	noted := hasAPI

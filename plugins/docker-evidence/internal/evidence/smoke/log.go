@@ -75,7 +75,7 @@ func safe(line []byte) []byte {
 	for len(line) > 0 {
 		r, n := utf8.DecodeRune(line)
 		switch {
-		case r == '\t', unicode.IsPrint(r) && !(r == utf8.RuneError && n == 1):
+		case r == '\t', unicode.IsPrint(r) && (r != utf8.RuneError || n > 1):
 			out = append(out, line[:n]...)
 		default:
 			for _, c := range line[:n] {

@@ -13,12 +13,12 @@ import (
 	"github.com/dockerfactory/dockerfactory/shared/progress"
 )
 
-// Options of [Run]. The zero value runs nothing, on the real clock.
+// Options of [Run].
 type Options struct {
 	Suites []*suite.Suite
 	// Lookup gives the caller's environment to variables without a value.
 	Lookup   func(name string) (string, bool)
-	Now      func() time.Time
+	Now      func() time.Time // required
 	Progress progress.Reporter
 }
 
@@ -54,9 +54,6 @@ type Outcome struct {
 // Run runs the suites one after the other. An error means that ctx ended, or that
 // a variable is missing; all other trouble is part of the result.
 func Run(ctx context.Context, r Runner, opts Options) (Result, error) {
-	if opts.Now == nil {
-		opts.Now = time.Now
-	}
 	if opts.Progress == nil {
 		opts.Progress = progress.Discard
 	}

@@ -103,18 +103,33 @@ func TestStatuses(t *testing.T) {
 		status  record.Status
 		reasons []string
 	}{
-		"pass": {script{programs: programs}, "commands: [{run: [ok]}, {run: [four], exit: 4}, {run: [none], exit: 127, stderr: not found}]", record.Pass,
-			[]string{"", "", ""}},
-		"fail": {script{programs: programs}, "commands: [{run: [four]}, {run: [both], stdout: [out, in], stderr: /^out/}]", record.Fail,
-			[]string{"exit status 4, want 0", `stdout does not contain "in"; stderr does not contain /^out/`}},
-		"timeout": {script{programs: programs}, "timeout: 10ms\ncommands: [{run: [hang]}, {run: [ok]}]", record.Error,
-			[]string{"timed out after 10ms", ""}},
-		"fail outweighs error": {script{programs: programs}, "timeout: 10ms\ncommands: [{run: [hang]}, {run: [four]}]", record.Fail,
-			[]string{"timed out after 10ms", "exit status 4, want 0"}},
+		"pass": {
+			script{programs: programs},
+			"commands: [{run: [ok]}, {run: [four], exit: 4}, {run: [none], exit: 127, stderr: not found}]", record.Pass,
+			[]string{"", "", ""},
+		},
+		"fail": {
+			script{programs: programs},
+			"commands: [{run: [four]}, {run: [both], stdout: [out, in], stderr: /^out/}]", record.Fail,
+			[]string{"exit status 4, want 0", `stdout does not contain "in"; stderr does not contain /^out/`},
+		},
+		"timeout": {
+			script{programs: programs},
+			"timeout: 10ms\ncommands: [{run: [hang]}, {run: [ok]}]", record.Error,
+			[]string{"timed out after 10ms", ""},
+		},
+		"fail outweighs error": {
+			script{programs: programs},
+			"timeout: 10ms\ncommands: [{run: [hang]}, {run: [four]}]", record.Fail,
+			[]string{"timed out after 10ms", "exit status 4, want 0"},
+		},
 		"trouble":  {script{programs: programs}, "commands: [{run: [broken], env: {TOKEN: }}]", record.Error, []string{"no space left on ***"}},
 		"no image": {script{before: errors.New("denied")}, "commands: [{run: [ok]}]", record.Error, []string{"denied"}},
-		"image changed": {script{programs: programs, after: errors.New("another image")}, "commands: [{run: [ok]}, {run: [four]}]", record.Error,
-			[]string{"another image", "another image"}},
+		"image changed": {
+			script{programs: programs, after: errors.New("another image")},
+			"commands: [{run: [ok]}, {run: [four]}]", record.Error,
+			[]string{"another image", "another image"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			result, _ := run(t, tt.runner, tt.text)
@@ -195,7 +210,7 @@ func TestMissingVariableIsFoundBeforeAnythingRuns(t *testing.T) {
 	ran := script{programs: map[string]func(context.Context, smoke.Process) (int, error){
 		"ok": func(context.Context, smoke.Process) (int, error) { t.Error("it ran"); return 0, nil },
 	}}
-	_, err := smoke.Run(t.Context(), ran, smoke.Options{Suites: []*suite.Suite{s}})
+	_, err := smoke.Run(t.Context(), ran, smoke.Options{Suites: []*suite.Suite{s}, Now: time.Now})
 	if err == nil || err.Error() != "smoke.yaml:1:30: variable NOPE is not set here" {
 		t.Errorf("err = %v", err)
 	}
@@ -210,7 +225,7 @@ func TestInterruptionIsNoResult(t *testing.T) {
 			return 0, context.Cause(ctx)
 		},
 	}}
-	_, err := smoke.Run(ctx, r, smoke.Options{Suites: []*suite.Suite{parse(t, "commands: [{run: [stop]}]")}})
+	_, err := smoke.Run(ctx, r, smoke.Options{Suites: []*suite.Suite{parse(t, "commands: [{run: [stop]}]")}, Now: time.Now})
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("err = %v", err)
 	}

@@ -111,10 +111,12 @@ func (p *parser) suite(n *yaml.Node, s *Suite) {
 	}
 }
 
+const nameRunes = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
+
 // checkName keeps suite names usable as parts of file names.
 func (p *parser) checkName(n *yaml.Node, name string) {
 	for _, r := range name {
-		if !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_.", r)) {
+		if !strings.ContainsRune(nameRunes, r) {
 			p.errorf(n, "suite name %q may hold letters, digits, -, _ and . only", name)
 			return
 		}

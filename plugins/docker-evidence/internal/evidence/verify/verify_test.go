@@ -154,8 +154,11 @@ func TestVerify(t *testing.T) {
 	}{
 		"all there":  {func() *shelf { return evidence(t, k, record.Pass, noon) }, verify.Options{}, ""},
 		"with types": {func() *shelf { return evidence(t, k, record.Pass, noon) }, verify.Options{Types: []string{wire.PredicateSPDX}}, ""},
-		"a type is missing": {func() *shelf { return evidence(t, k, record.Pass, noon) }, verify.Options{Types: []string{wire.PredicateTestResult}},
-			"no valid statement of type " + wire.PredicateTestResult},
+		"a type is missing": {
+			func() *shelf { return evidence(t, k, record.Pass, noon) },
+			verify.Options{Types: []string{wire.PredicateTestResult}},
+			"no valid statement of type " + wire.PredicateTestResult,
+		},
 		"failed":          {func() *shelf { return evidence(t, k, record.Fail, noon) }, verify.Options{}, "the record says fail, not pass"},
 		"failed as asked": {func() *shelf { return evidence(t, k, record.Fail, noon) }, verify.Options{Status: record.Fail}, ""},
 		"nothing":         {func() *shelf { return &shelf{} }, verify.Options{}, "no valid compatibility record"},

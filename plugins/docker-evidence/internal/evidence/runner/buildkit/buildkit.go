@@ -48,6 +48,9 @@ func (r *Runner) Use(ctx context.Context, fn func(context.Context, smoke.Image) 
 	}
 	defer closeLayout()
 
+	ctx, stop := watch(ctx, r.Client)
+	defer stop()
+
 	// What fn says is kept apart from what the daemon says: a test that found
 	// something is no build that failed.
 	var answer error
@@ -62,8 +65,8 @@ func (r *Runner) Use(ctx context.Context, fn func(context.Context, smoke.Image) 
 		return gateway.NewResult(), nil
 	}, status)
 	<-drawn
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
+	if lost := context.Cause(ctx); lost != nil {
+		return lost
 	}
 	if err != nil {
 		return r.explain(err)

@@ -21,22 +21,10 @@ func follow(status <-chan *client.SolveStatus, r progress.Reporter) <-chan struc
 		steps := map[digest.Digest]progress.Step{}
 		for s := range status {
 			for _, v := range s.Vertexes {
-				step, started := steps[v.Digest]
-				if !started && v.Started != nil {
-					step = r.Step(v.Name)
-					steps[v.Digest] = step
+				if steps[v.Digest] == nil && v.Started != nil {
+					steps[v.Digest] = r.Step(v.Name)
 				}
-				if step == nil || v.Completed == nil {
-					continue
-				}
-				if v.Cached {
-					step.Cached()
-				}
-				if v.Error != "" {
-					step.Done(errors.New(v.Error))
-				} else {
-					step.Done(nil)
-				}
+				finish(steps[v.Digest], v)
 			}
 			for _, part := range s.Statuses {
 				if step := steps[part.Vertex]; step != nil {
@@ -49,4 +37,18 @@ func follow(status <-chan *client.SolveStatus, r progress.Reporter) <-chan struc
 		}
 	}()
 	return done
+}
+
+func finish(step progress.Step, v *client.Vertex) {
+	if step == nil || v.Completed == nil {
+		return
+	}
+	if v.Cached {
+		step.Cached()
+	}
+	if v.Error != "" {
+		step.Done(errors.New(v.Error))
+	} else {
+		step.Done(nil)
+	}
 }

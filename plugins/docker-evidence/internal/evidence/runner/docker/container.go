@@ -69,17 +69,16 @@ func (c *containers) Run(ctx context.Context, p smoke.Process) (status int, rerr
 	if err != nil {
 		return 0, fmt.Errorf("attaching to container %.12s: %w", created.ID, err)
 	}
-	copied := make(chan error, 1)
+	var copyErr error
+	copied := make(chan struct{})
 	go func() {
-		_, err := stdcopy.StdCopy(p.Stdout, p.Stderr, attached.Reader)
-		copied <- err
+		defer close(copied)
+		_, copyErr = stdcopy.StdCopy(p.Stdout, p.Stderr, attached.Reader)
 	}()
 	// Nothing may be written to p after Run has returned.
 	defer func() {
 		attached.Close()
-		if copied != nil {
-			<-copied
-		}
+		<-copied
 	}()
 
 	waiting, stopWaiting := context.WithCancel(ctx)
@@ -106,10 +105,9 @@ func (c *containers) Run(ctx context.Context, p smoke.Process) (status int, rerr
 	select {
 	case <-ctx.Done():
 		return 0, context.Cause(ctx)
-	case err := <-copied:
-		copied = nil
-		if err != nil {
-			return 0, fmt.Errorf("reading what container %.12s wrote: %w", created.ID, err)
+	case <-copied:
+		if copyErr != nil {
+			return 0, fmt.Errorf("reading what container %.12s wrote: %w", created.ID, copyErr)
 		}
 	}
 	return status, nil
