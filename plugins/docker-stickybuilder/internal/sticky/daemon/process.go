@@ -17,8 +17,8 @@ import (
 // A Process is a running buildkitd.
 type Process struct {
 	ID    process.ID
-	Ended chan struct{} // closed once it has ended; State is set then
-	State *os.ProcessState
+	Ended chan struct{}    // closed once it has ended; State is set then
+	State *os.ProcessState // not to be read before
 }
 
 // Start runs the binary with the configuration file. Its output goes to log, and
@@ -108,8 +108,10 @@ func Ladder(patience time.Duration) []process.Rung {
 
 // Verdict says in words how the daemon ended: "exit status 1", "signal: killed".
 func (p *Process) Verdict() string {
-	if p.State == nil {
+	select {
+	case <-p.Ended:
+		return p.State.String()
+	default:
 		return "running"
 	}
-	return p.State.String()
 }
