@@ -4,6 +4,7 @@
 package cmd
 
 import (
+	"github.com/containerd/log"
 	"github.com/docker/cli/cli/command"
 	"github.com/spf13/cobra"
 
@@ -21,6 +22,7 @@ their logs, an SBOM and a compatibility record, signed with a key and attached t
 the image in its registry, where cosign and oras find them too.` + cliplugin.ExitStatusHelp("the tests failed, or the evidence is missing or not valid"),
 		PersistentPreRunE: func(*cobra.Command, []string) error {
 			early.Settle()
+			_ = log.SetLevel("error") // containerd's content store warns of what it does without
 			return nil
 		},
 	}
