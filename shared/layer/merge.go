@@ -55,12 +55,20 @@ type merger struct {
 	// for: a lower layer's symlink there is about to be replaced, and must not
 	// be followed by an entry that comes first.
 	directories map[string]bool
+	// auxiliary are the layer's files that only hard links lead to.
+	auxiliary map[string]*Inode
 }
 
 func (m *merger) apply(layer int, c *Changeset) error {
-	m.layer, m.directories = layer, map[string]bool{}
+	m.layer, m.directories, m.auxiliary = layer, map[string]bool{}, map[string]*Inode{}
 	for _, r := range c.records {
-		if r.kind == entryRecord && r.node.Type == Directory {
+		if r.node != nil {
+			r.node.Source.Layer = layer
+		}
+		switch {
+		case r.kind == auxiliaryRecord:
+			m.auxiliary[r.path] = r.node
+		case r.kind == entryRecord && r.node.Type == Directory:
 			m.directories[r.path] = true
 		}
 	}
@@ -132,10 +140,9 @@ func (m *merger) hide(records []record) error {
 }
 
 func (m *merger) record(r record, below map[string]*Inode) error {
-	if r.node != nil {
-		r.node.Source.Layer = m.layer
-	}
 	switch {
+	case r.kind == auxiliaryRecord:
+		return nil
 	case r.kind == opaqueRecord:
 		_, err := m.walk(r.path, true)
 		return err
@@ -148,17 +155,9 @@ func (m *merger) record(r record, below map[string]*Inode) error {
 	}
 	inode := r.node
 	if r.kind == linkRecord {
-		target, err := m.lookup(r.link)
-		if err != nil {
+		var err error
+		if inode, err = m.target(r, below); err != nil {
 			return err
-		}
-		switch {
-		case target != nil && target.inode.Type != Directory:
-			inode = target.inode
-		case target == nil && below[r.link] != nil:
-			inode = below[r.link]
-		default:
-			return &LinkError{r.path, r.link}
 		}
 	}
 	dir, err := m.walk(path.Dir(r.path), true)
@@ -172,6 +171,25 @@ func (m *merger) record(r record, below map[string]*Inode) error {
 	}
 	dir.set(name, &node{inode: inode, layer: m.layer})
 	return nil
+}
+
+// target returns what a hard link leads to. A link to an auxiliary file gives a
+// copy of its own, as in the engines that know these.
+func (m *merger) target(r record, below map[string]*Inode) (*Inode, error) {
+	if file := m.auxiliary[r.link]; file != nil {
+		own := *file
+		return &own, nil
+	}
+	target, err := m.lookup(r.link)
+	switch {
+	case err != nil:
+		return nil, err
+	case target != nil && target.inode.Type != Directory:
+		return target.inode, nil
+	case target == nil && below[r.link] != nil:
+		return below[r.link], nil
+	}
+	return nil, &LinkError{r.path, r.link}
 }
 
 // lookup returns the node at a clean path, with symlinks on the way followed but

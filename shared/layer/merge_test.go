@@ -71,6 +71,9 @@ var corpus = map[string]struct {
 	"AUFS bookkeeping is no file": {stack{
 		{File(".wh..wh.aufs", ""), Dir(".wh..wh.plnk"), File(".wh..wh.plnk/1.2", "x"), File("a", "")},
 	}, "a"},
+	"a hard link to AUFS's auxiliary file is a file of its own": {stack{
+		{Dir(".wh..wh.plnk"), File(".wh..wh.plnk/1.2", "x"), Link("a", ".wh..wh.plnk/1.2"), Link("b", "/.wh..wh.plnk/1.2")},
+	}, "a b"},
 	"a file replaces a directory and hides its children": {stack{
 		{Dir("d"), File("d/x", "")}, {File("d", "")},
 	}, "d"},
@@ -155,6 +158,31 @@ func TestMergeKeepsContentOfReplacedMember(t *testing.T) {
 	}
 }
 
+func TestAuxiliaryFileGivesItsAttributes(t *testing.T) {
+	file := File(".wh..wh.plnk/1.2", "content")
+	file.Mode, file.Uid = 0o4711, 9
+	tree := merge(t, Tar(t, File("x", "")), Tar(t, file, Link("a", ".wh..wh.plnk/1.2")))
+	a, _ := tree.Lookup("a")
+	if a.Inode == nil || a.Mode != 0o4711 || a.UID != 9 || a.Size != 7 || a.Source != (layer.Position{Layer: 1, Ordinal: 0}) {
+		t.Errorf("got %+v", a)
+	}
+	if _, err := tryMerge(t, Tar(t, file), Tar(t, Link("a", ".wh..wh.plnk/1.2"))); err == nil {
+		t.Error("another layer's auxiliary file was found")
+	}
+}
+
+// Linux has paths of up to 4095 bytes; the slash at the end of a directory's name,
+// or spellings that mean nothing, do not count.
+func TestLongestPath(t *testing.T) {
+	deep := strings.Repeat(strings.Repeat("x", 254)+"/", 16)
+	longest := deep + strings.Repeat("y", 4095-len(deep))
+	for name, ok := range map[string]bool{longest: true, longest + "/": true, ".//" + longest + "//": true, longest + "y": false} {
+		if _, err := tryMerge(t, Tar(t, Dir(name))); (err == nil) != ok {
+			t.Errorf("%d bytes: got %v", len(name), err)
+		}
+	}
+}
+
 func TestAttributes(t *testing.T) {
 	full := tar.Header{
 		Name: "f", Typeflag: tar.TypeReg, Mode: 0o6755, Uid: 5_000_000, Gid: 1 << 31, ModTime: time.Unix(-5, 123456789),
@@ -205,7 +233,7 @@ func TestMergeErrors(t *testing.T) {
 		"whiteout of parent":   {stack{{File("d/.wh...", "")}}, "is a whiteout of no name"},
 		"whiteout as parent":   {stack{{File(".wh.d/x", "")}}, "is inside of a directory that has a whiteout's name"},
 		"long component":       {stack{{File(strings.Repeat("x", 256), "")}}, "component longer than 255 bytes"},
-		"long path":            {stack{{File(strings.Repeat("x/", 2100)+"f", "")}}, "longer than 4096 bytes"},
+		"long path":            {stack{{File(strings.Repeat("x/", 2100)+"f", "")}}, "longer than 4095 bytes"},
 		"link to nothing":      {stack{{Link("a", "b")}}, `hard link "a": target "b" does not exist`},
 		"link to a directory":  {stack{{Dir("b"), Link("a", "b")}}, `hard link "a": target "b"`},
 		"link to later entry":  {stack{{Link("a", "b"), File("b", "")}}, `hard link "a": target "b" does not exist`},

@@ -13,9 +13,14 @@ const (
 	metaPrefix   = ".wh..wh."
 	opaqueMarker = ".wh..wh..opq"
 
-	// Linux's own limits: a longer name cannot be created by any engine.
+	// auxiliaryDir is where AUFS kept the files behind hard links that its
+	// branches had pulled apart. Layers of that time link to them.
+	auxiliaryDir = ".wh..wh.plnk/"
+
+	// Linux's own limits, without the terminating NUL: a longer name cannot be
+	// created by any engine.
 	maxName = 255
-	maxPath = 4096
+	maxPath = 4095
 )
 
 // A NameError tells that a layer has an entry whose name no engine may apply.
@@ -32,9 +37,6 @@ func (e *NameError) Error() string {
 // cleanName turns the name of a tar entry into a path relative to the root, with
 // neither leading nor trailing slash and no "." component; the root itself is ".".
 func cleanName(name string) (string, error) {
-	if len(name) > maxPath {
-		return "", &NameError{name, fmt.Sprintf("is longer than %d bytes", maxPath)}
-	}
 	if strings.ContainsRune(name, 0) {
 		return "", &NameError{name, "has a NUL byte"}
 	}
@@ -46,21 +48,29 @@ func cleanName(name string) (string, error) {
 			return "", &NameError{name, fmt.Sprintf("has a component longer than %d bytes", maxName)}
 		}
 	}
-	return path.Clean(strings.TrimLeft(name, "/")), nil
+	clean := path.Clean(strings.TrimLeft(name, "/"))
+	if len(clean) > maxPath {
+		return "", &NameError{name, fmt.Sprintf("is longer than %d bytes", maxPath)}
+	}
+	return clean, nil
 }
 
 type nameKind int
 
 const (
-	plainName    nameKind = iota
-	whiteoutName          // hides the path that is returned
-	opaqueName            // hides what lower layers have in the directory that is returned
-	ignoredName           // AUFS's own bookkeeping
+	plainName     nameKind = iota
+	whiteoutName           // hides the path that is returned
+	opaqueName             // hides what lower layers have in the directory that is returned
+	auxiliaryName          // a file that is not in the tree, for hard links to lead to
+	ignoredName            // AUFS's own bookkeeping
 )
 
 // classify tells whether a clean name is a whiteout and which path it is about.
 func classify(name string) (string, nameKind, error) {
 	dir, base := path.Split(name)
+	if dir == auxiliaryDir {
+		return name, auxiliaryName, nil
+	}
 	if strings.HasPrefix(dir, metaPrefix) || strings.Contains(dir, "/"+metaPrefix) {
 		return "", ignoredName, nil
 	}

@@ -3,7 +3,6 @@ package layer_test
 import (
 	"archive/tar"
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -31,11 +30,12 @@ func merge(t testing.TB, layers ...[]byte) *layer.Tree {
 }
 
 func tryMerge(t testing.TB, layers ...[]byte) (*layer.Tree, error) {
-	sets, err := layer.ScanAll(t.Context(), len(layers), 2, func(_ context.Context, i int) (io.ReadCloser, layer.Options, error) {
-		return io.NopCloser(bytes.NewReader(layers[i])), layer.Options{}, nil
-	})
-	if err != nil {
-		return nil, err
+	sets := make([]*layer.Changeset, len(layers))
+	for i, data := range layers {
+		var err error
+		if sets[i], err = layer.Scan(t.Context(), bytes.NewReader(data), layer.Options{}); err != nil {
+			return nil, err
+		}
 	}
 	return layer.Merge(sets)
 }

@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-
-	"golang.org/x/sync/errgroup"
 )
 
 // Limits bound what one layer may make the reader hold or do. A zero field means
@@ -57,7 +55,7 @@ type record struct {
 	kind recordKind
 	path string // for a whiteout the path it hides, for an opaque marker the directory
 	link string // clean target path of a hard link
-	node *Inode // of a plain entry
+	node *Inode // of a plain entry and an auxiliary file
 }
 
 type recordKind uint8
@@ -67,6 +65,7 @@ const (
 	linkRecord
 	whiteoutRecord
 	opaqueRecord
+	auxiliaryRecord
 )
 
 // Scan reads the uncompressed tar stream of one layer to its end, and past the
@@ -139,6 +138,9 @@ func (s *scanner) entry(ordinal int, h *tar.Header) error {
 		s.add(record{kind: opaqueRecord, path: path})
 		return nil
 	}
+	if kind == auxiliaryName && h.Typeflag != tar.TypeReg {
+		return nil
+	}
 	if h.Typeflag == tar.TypeLink {
 		return s.link(path, h)
 	}
@@ -155,7 +157,11 @@ func (s *scanner) entry(ordinal int, h *tar.Header) error {
 			return err
 		}
 	}
-	s.add(record{kind: entryRecord, path: path, node: node})
+	r := record{kind: entryRecord, path: path, node: node}
+	if kind == auxiliaryName {
+		r.kind = auxiliaryRecord
+	}
+	s.add(r)
 	return nil
 }
 
@@ -224,25 +230,4 @@ func (b *boundedReader) Read(p []byte) (int, error) {
 		return 0, fmt.Errorf("%w of uncompressed bytes", ErrTooLarge)
 	}
 	return n, err
-}
-
-// ScanAll scans the layers of a stack, bottom first, at most jobs at a time (0:
-// one). Open returns the uncompressed stream of the given layer and is told, by
-// the options it returns, where the contents go.
-func ScanAll(ctx context.Context, layers, jobs int, open func(ctx context.Context, layer int) (io.ReadCloser, Options, error)) ([]*Changeset, error) {
-	out := make([]*Changeset, layers)
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(max(jobs, 1))
-	for i := range layers {
-		g.Go(func() error {
-			r, opts, err := open(ctx, i)
-			if err != nil {
-				return err
-			}
-			defer r.Close()
-			out[i], err = Scan(ctx, r, opts)
-			return err
-		})
-	}
-	return out, g.Wait()
 }

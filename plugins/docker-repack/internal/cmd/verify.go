@@ -7,6 +7,10 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/docker/cli/cli/command"
 	"github.com/spf13/cobra"
@@ -105,9 +109,18 @@ func comparisonTable(w io.Writer, c *repack.Comparison) error {
 		if path == "" {
 			path = "(config)"
 		}
-		if _, err := fmt.Fprintf(w, "%s\t%q\t%s\t%s\t%s\n", d.Platform, path, d.What, d.A, d.B); err != nil {
+		if _, err := fmt.Fprintf(w, "%s\t%q\t%s\t%s\t%s\n", d.Platform, path, d.What, printable(d.A), printable(d.B)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// printable quotes a value that would move the cursor or break the table: the
+// targets of symlinks are any bytes.
+func printable(s string) string {
+	if !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return strconv.Quote(s)
+	}
+	return s
 }

@@ -54,13 +54,17 @@ func (v *verified) Read(p []byte) (int, error) {
 		return 0, v.mismatch("it is longer than the %d bytes its descriptor says", v.want.Size)
 	case err == nil:
 		return n, nil
-	case !errors.Is(err, io.EOF):
+	case !errors.Is(err, io.EOF) && v.n < v.want.Size:
 		return n, fetchError{err}
 	case v.n < v.want.Size:
 		return n, fetchError{v.mismatch("it ends after %d of %d bytes", v.n, v.want.Size)}
 	}
+	// The registry client may have found the same and not say so by io.EOF.
 	if got := hex.EncodeToString(v.hash.Sum(nil)); got != v.want.Digest.Hex {
 		return n, v.mismatch("its bytes have the digest sha256:%s", got)
+	}
+	if !errors.Is(err, io.EOF) {
+		return n, fetchError{err}
 	}
 	return n, io.EOF
 }

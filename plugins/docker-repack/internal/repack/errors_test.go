@@ -3,13 +3,17 @@ package repack_test
 import (
 	"context"
 	"errors"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
+	"github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/partial"
@@ -126,6 +130,37 @@ func TestDamagedBlobs(t *testing.T) {
 				t.Errorf("the destination is there: %v", err)
 			}
 		})
+	}
+}
+
+// Wrong bytes from a registry are not asked for again: they stay wrong.
+func TestRegistryWithDamagedBlob(t *testing.T) {
+	img := makeImage(t, "linux/amd64", Tar(t, File("a", noise(1, 300_000))))
+	layers, _ := img.Layers()
+	digest, _ := layers[0].Digest()
+	var asked atomic.Int32
+	handler := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet || !strings.HasSuffix(r.URL.Path, "/blobs/"+digest.String()) {
+			handler.ServeHTTP(w, r)
+			return
+		}
+		asked.Add(1)
+		blob := httptest.NewRecorder()
+		handler.ServeHTTP(blob, r)
+		data := blob.Body.Bytes()
+		data[len(data)-1] ^= 1
+		w.Write(data)
+	}))
+	defer server.Close()
+	host := strings.TrimPrefix(server.URL, "http://")
+	push(t, host+"/app:1", img)
+	_, err := tryRun(t, host+"/app:1", host+"/app:out", repack.Options{})
+	if !errors.Is(err, repack.ErrDigest) || !strings.Contains(err.Error(), "reading layer 0, "+digest.String()) || fault.HintOf(err) == "" {
+		t.Errorf("got %v", err)
+	}
+	if n := asked.Load(); n != 1 {
+		t.Errorf("the blob was asked for %d times", n)
 	}
 }
 

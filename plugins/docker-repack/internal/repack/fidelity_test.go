@@ -117,6 +117,10 @@ func TestDefects(t *testing.T) {
 	full.PAXRecords = map[string]string{"SCHILY.xattr.security.capability": "\x01\x00\x00\x02\x00 \x00\x00"}
 	sticky := Dir("tmp")
 	sticky.Mode = 0o1777
+	root := Dir(".")
+	root.Mode = 0o700
+	opaque := Dir("d")
+	opaque.PAXRecords = map[string]string{"SCHILY.xattr.trusted.overlay.opaque": "y"}
 	fifo := Entry{Header: tar.Header{Name: "pipe", Typeflag: tar.TypeFifo}}
 
 	for name, tt := range map[string]struct {
@@ -183,6 +187,22 @@ func TestDefects(t *testing.T) {
 				}
 			},
 		},
+		"the root alone": {
+			layers: [][]Entry{{root}},
+			check: func(t *testing.T, tree *layer.Tree, _ *repack.ImageResult, _ [][]byte) {
+				if e, _ := tree.Lookup("."); e.Implied || e.Mode != 0o700 {
+					t.Errorf("the root is %+v", e.Inode)
+				}
+			},
+		},
+		"attributes that overlay mounts obey keep all in one layer": {
+			layers: [][]Entry{{opaque, File("d/1", noise(1, 2_000_000)), File("d/2", noise(2, 2_000_000))}},
+			check: func(t *testing.T, _ *layer.Tree, _ *repack.ImageResult, out [][]byte) {
+				if len(out) != 1 {
+					t.Errorf("%d layers", len(out))
+				}
+			},
+		},
 		"C12 special files once each": {
 			layers: [][]Entry{{fifo, File("e1", ""), File("e2", ""), Dir("e3"), Symlink("e4", "x")}}, has: []string{"pipe", "e1", "e2", "e3", "e4"},
 		},
@@ -228,6 +248,19 @@ func TestDefects(t *testing.T) {
 				tt.check(t, tree, &r.Images[0], out)
 			}
 		})
+	}
+}
+
+// Copies that the compressor's window does not reach take their full size, and
+// the layers are planned for that.
+func TestLargeCopiesCountInFull(t *testing.T) {
+	const n = 9_000_000
+	host := newRegistry(t)
+	push(t, host+"/app", makeImage(t, "linux/amd64", Tar(t,
+		File("1", noise(1, n)), File("2", noise(1, n)), File("3", noise(3, n)), File("4", noise(4, n)))))
+	r := run(t, host+"/app", host+"/app:out", repack.Options{TargetSize: 2 * n, Level: "fast"})
+	if i := r.Images[0]; i.LayersAfter != 2 || i.LargestLayer > 2*n+100_000 {
+		t.Errorf("got %+v", i)
 	}
 }
 

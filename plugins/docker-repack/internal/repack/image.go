@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"golang.org/x/sync/errgroup"
@@ -35,12 +36,17 @@ func (r *run) image(ctx context.Context, o *original, platform string) (document
 	var p *plan
 	tree := ""
 	if err := progress.Do(r.opts.Progress, prefix+"planning layers", func(step progress.Step) error {
-		all := units(s)
+		target := r.opts.TargetSize
+		if overlayAttributes(s.tree) {
+			target = math.MaxInt64
+			r.warn("%s: all is in one layer, for files have attributes of overlay mounts (trusted.overlay.*) that would hide other layers", platform)
+		}
+		all := units(s, r.codec.window)
 		factor, err := calibrate(ctx, s, all, r.codec, r.opts.Jobs)
 		if err != nil {
 			return err
 		}
-		p = makePlan(all, r.opts.TargetSize, factor)
+		p = makePlan(all, target, factor)
 		tree = s.tree.Digest().String()
 		fmt.Fprintf(step, "%d files in %d layers, tree %s\n", p.files, len(p.layers), tree)
 		return nil

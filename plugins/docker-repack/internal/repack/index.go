@@ -3,6 +3,7 @@ package repack
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -182,7 +183,7 @@ func (r *run) attestation(ctx context.Context, d v1.Descriptor, moved map[v1.Has
 	if err := r.dst.PutManifest(ctx, doc.descriptor, doc.raw); err != nil {
 		return v1.Descriptor{}, err
 	}
-	d.Digest, d.Size = doc.descriptor.Digest, doc.descriptor.Size
+	d.Digest, d.Size, d.Data = doc.descriptor.Digest, doc.descriptor.Size, nil
 	d.Annotations = maps.Clone(d.Annotations)
 	d.Annotations[referenceDigest] = to.Digest.String()
 	return d, nil
@@ -204,6 +205,9 @@ func withSubject(raw []byte, mediaType types.MediaType, subject v1.Descriptor) (
 }
 
 func noPlatform(have []v1.Platform) error {
+	if len(have) == 0 {
+		return errors.New("the source is an index without images")
+	}
 	names := make([]string, len(have))
 	for i, p := range have {
 		names[i] = p.String()

@@ -50,8 +50,9 @@ type plan struct {
 }
 
 // units splits the tree. Directories that have something in them are no units:
-// every layer repeats the ones that lead to its entries.
-func units(s *scanned) []*unit {
+// every layer repeats the ones that lead to its entries. Window is how far back
+// the layers' compressor sees: copies of a file that is larger cost their full size.
+func units(s *scanned, window int64) []*unit {
 	type file struct {
 		inode   *layer.Inode
 		entries []layer.Entry
@@ -82,18 +83,24 @@ func units(s *scanned) []*unit {
 			continue
 		}
 		var u *unit
+		var content float64
 		if f.inode.Type == layer.Regular && f.inode.Size > 0 {
 			u = byContent[f.inode.Sum]
+		}
+		if f.inode.Size > 0 {
+			c := s.contents[f.inode.Source.Layer]
+			content = c.segment.estimate(c.offset(f.inode.Source.Ordinal), f.inode.Size)
 		}
 		if u == nil {
 			u = &unit{first: f.inode.Source, raw: f.inode.Size}
 			out = append(out, u)
 			if u.raw > 0 {
 				byContent[f.inode.Sum] = u
-				c := s.contents[u.first.Layer]
-				u.cost = c.segment.estimate(c.offset(u.first.Ordinal), u.raw)
 			}
+		} else if u.raw < window {
+			content = 0
 		}
+		u.cost += content
 		u.entries = append(u.entries, f.entries...)
 	}
 	for _, u := range out {
@@ -129,6 +136,20 @@ func makePlan(all []*unit, target int64, factor float64) *plan {
 	}
 	p.layers = cut(all, n, func(u *unit) float64 { return u.cost * factor })
 	return p
+}
+
+// overlayAttributes reports whether the tree has attributes that overlay mounts
+// take for their own. They say what happens to the layers below: one layer alone
+// shows what it holds whatever they say.
+func overlayAttributes(tree *layer.Tree) bool {
+	for e := range tree.All() {
+		for _, x := range e.Xattrs {
+			if strings.HasPrefix(x.Name, "trusted.overlay.") || strings.HasPrefix(x.Name, "user.overlay.") {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // cut splits units into at most n runs of about equal cost; none is empty, unless

@@ -9,6 +9,7 @@ import (
 	"hash"
 	"io"
 	"sort"
+	"syscall"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -97,7 +98,7 @@ func scanOnce(ctx context.Context, o *original, i int, sp *spool, step progress.
 	defer blob.Close()
 	plain, err := layer.Decompress(blob)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, blame(ctx, blob, err)
 	}
 	defer plain.Close()
 	checked := &diffID{r: plain, hash: sha256.New(), want: o.config.RootFS.DiffIDs[i]}
@@ -119,7 +120,21 @@ func scanOnce(ctx context.Context, o *original, i int, sp *spool, step progress.
 			err = flushed
 		}
 	}
-	return set, c, err
+	return set, c, blame(ctx, blob, err)
+}
+
+// blame returns the reason why a blob could not be unpacked: if its digest is
+// wrong, then that, and not what the decoder stumbled over.
+func blame(ctx context.Context, blob io.Reader, err error) error {
+	var transport fetchError
+	var disk syscall.Errno
+	if err == nil || ctx.Err() != nil || errors.As(err, &transport) || errors.As(err, &disk) || errors.Is(err, layer.ErrTooLarge) {
+		return err
+	}
+	if _, rest := io.Copy(io.Discard, blob); errors.Is(rest, ErrDigest) {
+		return rest
+	}
+	return err
 }
 
 // diffID checks the uncompressed stream against the image's config, as engines do.

@@ -123,6 +123,9 @@ func writeTar(ctx context.Context, w io.Writer, s *scanned, contents []*unit) (i
 	}
 	defer reader.close()
 	t := &tarWriter{Writer: tar.NewWriter(w), scanned: s, reader: reader, directories: map[string]bool{}}
+	if err := t.parents("."); err != nil { // also of a tree that is nothing but its root
+		return 0, err
+	}
 	for _, u := range contents {
 		if err := context.Cause(ctx); err != nil {
 			return 0, err
