@@ -173,12 +173,10 @@ func (m *merger) record(r record, below map[string]*Inode) error {
 	return nil
 }
 
-// target returns what a hard link leads to. A link to an auxiliary file gives a
-// copy of its own, as in the engines that know these.
+// target returns what a hard link leads to.
 func (m *merger) target(r record, below map[string]*Inode) (*Inode, error) {
 	if file := m.auxiliary[r.link]; file != nil {
-		own := *file
-		return &own, nil
+		return file, nil
 	}
 	target, err := m.lookup(r.link)
 	switch {

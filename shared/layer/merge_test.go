@@ -71,9 +71,9 @@ var corpus = map[string]struct {
 	"AUFS bookkeeping is no file": {stack{
 		{File(".wh..wh.aufs", ""), Dir(".wh..wh.plnk"), File(".wh..wh.plnk/1.2", "x"), File("a", "")},
 	}, "a"},
-	"a hard link to AUFS's auxiliary file is a file of its own": {stack{
+	"hard links to AUFS's auxiliary file are links of each other": {stack{
 		{Dir(".wh..wh.plnk"), File(".wh..wh.plnk/1.2", "x"), Link("a", ".wh..wh.plnk/1.2"), Link("b", "/.wh..wh.plnk/1.2")},
-	}, "a b"},
+	}, "a b=a"},
 	"a file replaces a directory and hides its children": {stack{
 		{Dir("d"), File("d/x", "")}, {File("d", "")},
 	}, "d"},
