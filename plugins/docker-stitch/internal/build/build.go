@@ -12,6 +12,7 @@ import (
 	"io"
 	"maps"
 	"net"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -36,7 +37,8 @@ type Solver interface {
 // and Store may be set; with none, the result stays in the daemon's cache.
 type Options struct {
 	Dockerfile []byte
-	Context    string // directory
+	Context    string   // directory
+	LeaveOut   []string // paths in the context that the daemon does not get to see
 	Platforms  []string
 	Tags       []string
 	Target     string
@@ -93,7 +95,7 @@ func Run(ctx context.Context, s Solver, o Options, status chan *client.SolveStat
 }
 
 func (o Options) solve() (client.SolveOpt, error) {
-	dir, err := fsutil.NewFS(o.Context)
+	dir, err := o.context()
 	if err != nil {
 		return client.SolveOpt{}, fmt.Errorf("opening build context %s: %w", o.Context, err)
 	}
@@ -126,6 +128,19 @@ func (o Options) solve() (client.SolveOpt, error) {
 		Exports:       export,
 		Session:       o.Session,
 	}, nil
+}
+
+func (o Options) context() (fsutil.FS, error) {
+	dir, err := fsutil.NewFS(o.Context)
+	if err != nil || len(o.LeaveOut) == 0 {
+		return dir, err
+	}
+	return fsutil.NewFilterFS(dir, &fsutil.FilterOpt{Map: func(name string, _ *types.Stat) fsutil.MapResult {
+		if slices.Contains(o.LeaveOut, filepath.ToSlash(name)) {
+			return fsutil.MapResultExclude
+		}
+		return fsutil.MapResultKeep
+	}})
 }
 
 func (o Options) export() ([]client.ExportEntry, error) {

@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -169,6 +172,28 @@ func (e *engine) ImageLoad(_ context.Context, r io.Reader, _ ...mobyclient.Image
 	}
 	e.got, _ = io.ReadAll(r)
 	return io.NopCloser(strings.NewReader(e.answer)), nil
+}
+
+func TestLeftOutOfTheContext(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"a/Dockerfile", "a/b", "c/Dockerfile"} {
+		_ = os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755)
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := &solver{}
+	if _, _, err := run(t, s, build.Options{Context: dir, LeaveOut: []string{"a/Dockerfile", "c", "c/Dockerfile"}}); err != nil {
+		t.Fatal(err)
+	}
+	var seen []string
+	err := s.asked.LocalMounts["context"].Walk(t.Context(), "", func(name string, _ fs.DirEntry, err error) error {
+		seen = append(seen, filepath.ToSlash(name))
+		return err
+	})
+	if got := strings.Join(seen, " "); err != nil || got != "a a/b" {
+		t.Errorf("the daemon sees %q, %v", got, err)
+	}
 }
 
 func TestLoad(t *testing.T) {

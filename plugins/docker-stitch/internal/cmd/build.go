@@ -16,6 +16,7 @@ import (
 
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stitch/internal/build"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stitch/internal/stitch"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stitch/internal/stitch/files"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stitch/internal/stitch/manifest"
 	"github.com/dockerfactory/dockerfactory/shared/buildkit"
 	"github.com/dockerfactory/dockerfactory/shared/cliplugin"
@@ -112,7 +113,7 @@ func runBuild(cmd *cobra.Command, cli command.Cli, o buildOptions, args []string
 		return err
 	}
 	warn(cli.Err(), r.Warnings)
-	b, err := o.options(r, project.Tree.Dir())
+	b, err := o.options(r, project.Tree)
 	if err != nil {
 		return err
 	}
@@ -170,8 +171,8 @@ func (o buildOptions) attestation() (string, error) {
 	return "", fmt.Errorf("--provenance %q is none of true, false, mode=min, mode=max", o.provenance)
 }
 
-func (o buildOptions) options(r *stitch.Rendered, dir string) (build.Options, error) {
-	b := build.Options{Dockerfile: r.Dockerfile, Context: dir, Target: o.target, NoCache: o.noCache, Push: o.push, Platforms: o.platforms}
+func (o buildOptions) options(r *stitch.Rendered, tree *files.Tree) (build.Options, error) {
+	b := build.Options{Dockerfile: r.Dockerfile, Context: tree.Dir(), LeaveOut: tree.Derived(), Target: o.target, NoCache: o.noCache, Push: o.push, Platforms: o.platforms}
 	if len(b.Platforms) == 0 {
 		for _, p := range r.Manifest.Platforms {
 			b.Platforms = append(b.Platforms, p.Value)

@@ -87,6 +87,7 @@ func TestAssembleMistakes(t *testing.T) {
 		"in a heredoc":     {"FROM x\nRUN <<E\n#--MODULE:a--#\nE\n", "", nil, "t:3: marker stands inside of an instruction"},
 		"malformed":        {"FROM x\n#--MODULE a--#\n", "", nil, "t:2: malformed marker"},
 		"tie":              {"FROM x\n#--MODULES--#\n#--ENDMODULE--#\n", "", []string{"a o", "b o"}, `fragments "a" and "b" both have order 1`},
+		"shebang":          {"#!/bin/x\n# syntax=docker/dockerfile:1\nFROM a\n", "", nil, `t:1: template begins with "#!"`},
 		"no FROM":          {"RUN x\n", "", nil, "t: template has no FROM"},
 		"open end":         {"FROM x\nRUN a \\\n", "", nil, "t:2: template ends inside of an instruction"},
 		"base without ARG": {"FROM x\n", "y", nil, `base image "y" has no effect on template t`},

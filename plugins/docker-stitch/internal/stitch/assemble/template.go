@@ -3,6 +3,7 @@ package assemble
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stitch/internal/stitch/dockerfile"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stitch/internal/stitch/files"
@@ -31,7 +32,7 @@ type Template struct {
 // can be checked of it alone. Every mistake is added to errs; t is still good for
 // finding further mistakes, unless ok is false.
 func LoadTemplate(tree *files.Tree, m manifest.Manifest, errs *fault.List) (t Template, ok bool) {
-	t = Template{File: m.Template.Value, Escape: `\`, display: tree.Display(m.Template.Value)}
+	t = Template{File: m.Template.Value, Escape: dockerfile.DefaultEscape, display: tree.Display(m.Template.Value)}
 	data, err := tree.Read(t.File)
 	if err != nil {
 		errs.Add(fault.At(m.Template.At, fmt.Errorf("reading template %s: %w", t.display, err)))
@@ -76,7 +77,10 @@ func (t Template) check(parsed dockerfile.File, errs *fault.List) {
 	if stages == 0 {
 		errs.Addf(t.at(0), "template has no FROM")
 	}
-	if !dockerfile.Closed(t.Source) {
+	if strings.HasPrefix(t.Source[0], "#!") {
+		errs.Addf(t.at(1), "template begins with \"#!\": the directives below would have no effect")
+	}
+	if !dockerfile.Closed(t.Source, dockerfile.DefaultEscape) {
 		errs.Addf(t.at(len(t.Source)), "template ends inside of an instruction")
 	}
 }

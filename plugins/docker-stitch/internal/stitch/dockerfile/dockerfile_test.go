@@ -57,6 +57,12 @@ func TestContextSources(t *testing.T) {
 		"COPY ../../a /x":                                  "a",
 		"COPY a/*.txt b/$V/c /x":                           "a~ b~",
 		"COPY $V /x":                                       ".~",
+		"COPY a/*/../../b /x":                              ".~",
+		"COPY a/${V:-../b} /x":                             ".~",
+		`COPY "a/b" /x`:                                    "a/b",
+		`COPY a"/"b /x`:                                    ".~",
+		"ONBUILD COPY a /x\nFROM scratch":                  "a~",
+		"ONBUILD COPY a /x":                                "",
 		"COPY <<EOF /x\nhi\nEOF":                           "",
 		"ADD https://example.com/a a.tar /x":               "a.tar",
 		"ADD https://github.com/moby/moby.git#v1 /x":       "",
@@ -71,7 +77,7 @@ func TestContextSources(t *testing.T) {
 			t.Fatal(err)
 		}
 		var got []string
-		for _, s := range dockerfile.ContextSources(parsed.Instructions[1]) {
+		for _, s := range parsed.ContextSources(parsed.Instructions[1]) {
 			if !s.Exact {
 				s.Path += "~"
 			}
@@ -88,9 +94,26 @@ func TestClosed(t *testing.T) {
 		"RUN true": true, "RUN true \\": false, "RUN true \\\n# comment": false, "RUN <<EOF\nx": false,
 		"RUN <<EOF\nx\nEOF": true, "RUN a\n# end": true,
 	} {
-		if got := dockerfile.Closed(lines(in)); got != want {
+		if got := dockerfile.Closed(lines(in), dockerfile.DefaultEscape); got != want {
 			t.Errorf("Closed(%q) = %v", in, got)
 		}
+	}
+}
+
+// A part is read as the whole will be, its lines counted from 1.
+func TestParsePart(t *testing.T) {
+	part := lines("RUN a `\nCOPY x /\nRUN dir C:\\")
+	f, err := dockerfile.ParsePart(part, "`")
+	if err != nil || len(f.Instructions) != 2 || f.Instructions[0].Start != 1 || f.Instructions[0].End != 2 {
+		t.Errorf("got %+v, %v", f.Instructions, err)
+	}
+	if !dockerfile.Closed(part, "`") || dockerfile.Closed(part, dockerfile.DefaultEscape) {
+		t.Error("a backslash at the end opens a line where the backtick is the escape character")
+	}
+	_, err = dockerfile.ParsePart(lines("RUN true\nRUN <<X\n"), "`")
+	var line *dockerfile.LineError
+	if !errors.As(err, &line) || line.Line != 2 {
+		t.Errorf("got %v, want an error in line 2", err)
 	}
 }
 

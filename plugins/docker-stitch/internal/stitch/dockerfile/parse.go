@@ -30,6 +30,9 @@ type File struct {
 	Escape       string // the escape character, "\\" or "`"
 }
 
+// DefaultEscape is the escape character of a Dockerfile without the directive.
+const DefaultEscape = `\`
+
 // ErrEmpty says that a text has no instruction.
 var ErrEmpty = errors.New("there is no instruction")
 
@@ -54,13 +57,45 @@ func Parse(lines []string) (File, error) {
 	}
 	f := File{Escape: string(result.EscapeToken)}
 	for _, node := range result.AST.Children {
-		i := Instruction{Start: node.StartLine, End: node.EndLine, Keyword: strings.ToUpper(node.Value), Node: node}
-		if i.Command, i.Err = instructions.ParseInstruction(node); i.Err != nil {
-			i.Command = nil // it may be a typed nil
-		}
-		f.Instructions = append(f.Instructions, i)
+		f.Instructions = append(f.Instructions, instruction(node))
 	}
 	return f, nil
+}
+
+func instruction(node *parser.Node) Instruction {
+	i := Instruction{Start: node.StartLine, End: node.EndLine, Keyword: strings.ToUpper(node.Value), Node: node}
+	if i.Command, i.Err = instructions.ParseInstruction(node); i.Err != nil {
+		i.Command = nil // it may be a typed nil
+	}
+	return i
+}
+
+// ParsePart parses lines that will be part of a Dockerfile with the given escape
+// character, as [Parse] does a whole one.
+func ParsePart(lines []string, escape string) (File, error) {
+	if escape == DefaultEscape || !hasInstruction(lines) {
+		return Parse(lines)
+	}
+	f, err := Parse(append([]string{"# escape=" + escape}, lines...))
+	for n := range f.Instructions {
+		f.Instructions[n].Start--
+		f.Instructions[n].End--
+	}
+	var line *LineError
+	if errors.As(err, &line) && line.Line > 1 {
+		line.Line--
+	}
+	return f, err
+}
+
+// Trigger returns the instruction of an ONBUILD.
+func (i Instruction) Trigger() (Instruction, bool) {
+	if i.Keyword != "ONBUILD" || i.Node.Next == nil || len(i.Node.Next.Children) != 1 {
+		return Instruction{}, false
+	}
+	t := instruction(i.Node.Next.Children[0])
+	t.Start, t.End = i.Start, i.End
+	return t, t.Err == nil
 }
 
 func hasInstruction(lines []string) bool {
@@ -104,11 +139,12 @@ func Directives(lines []string) []string {
 	return names
 }
 
-// Closed reports whether lines end where an instruction ends: an instruction put
-// behind them stands on its own.
-func Closed(lines []string) bool {
+// Closed reports whether lines, part of a Dockerfile with the given escape
+// character, end where an instruction ends: an instruction put behind them stands
+// on its own.
+func Closed(lines []string, escape string) bool {
 	const sentinel = "STOPSIGNAL SIGTERM"
-	f, err := Parse(append(append([]string(nil), lines...), sentinel))
+	f, err := ParsePart(append(append([]string(nil), lines...), sentinel), escape)
 	if err != nil {
 		return false
 	}

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"unicode/utf8"
 )
 
 // An Entry is what an image can hold of a file, directory or symbolic link.
@@ -37,6 +38,9 @@ func (t *Tree) entry(name string, info fs.FileInfo) (e Entry, derived bool, err 
 		e.Mode = "0777"
 		target, err := t.root.Readlink(filepath.FromSlash(name))
 		e.Target = filepath.ToSlash(target)
+		if err == nil && !utf8.ValidString(target) {
+			err = fmt.Errorf("target %q is not valid UTF-8", target)
+		}
 		return e, false, plain(err)
 	case !info.Mode().IsRegular():
 		return Entry{}, false, errors.New("neither a file, a directory nor a link")

@@ -1,96 +1,166 @@
 package files
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"path/filepath"
+	"slices"
 	"sort"
+	"strings"
 	"unicode/utf8"
 )
 
 // ErrIgnored says that .dockerignore keeps a path out of the build context.
 var ErrIgnored = errors.New("excluded by " + IgnoreFile)
 
+var errOutside = errors.New("symbolic link leads out of the project")
+
 // maxLinks bounds the links that are followed from one path.
 const maxLinks = 40
 
 // Inventory lists name and, for a directory, all that is below it and in the
-// build context, ordered by path. If name is a symbolic link, what it leads to is
-// listed too, as COPY follows it; links below name are not followed.
+// build context, ordered by path. Symbolic links on the way to name are listed and
+// followed, as COPY does; links below name are listed only.
 //
 // Files that docker stitch has rendered are left out: they follow from the
-// inputs and would otherwise be inputs of themselves.
+// inputs and would otherwise be inputs of themselves. [Tree.Derived] lists them.
 //
 // The error wraps fs.ErrNotExist or [ErrIgnored] where there is nothing.
-func (t *Tree) Inventory(name string) ([]Entry, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	known, ok := t.inventories[name]
-	if !ok {
-		known.entries, known.err = t.inventory(name)
-		t.inventories[name] = known
+func (t *Tree) Inventory(name string) ([]Entry, error) { return t.known(name, false) }
+
+// InventoryLinked lists what [Tree.Inventory] does, and all that links below name
+// lead to: COPY follows a link that a pattern matches.
+func (t *Tree) InventoryLinked(name string) ([]Entry, error) { return t.known(name, true) }
+
+// Parents lists the directories that name lies in, without their content.
+func (t *Tree) Parents(name string) ([]Entry, error) {
+	var entries []Entry
+	for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
+		info, err := t.root.Stat(filepath.FromSlash(dir))
+		if err != nil {
+			return nil, plain(err)
+		}
+		entries = append(entries, Entry{Path: dir, Type: "dir", Mode: mode(info)})
 	}
-	return known.entries, known.err
+	return entries, nil
 }
 
-func (t *Tree) inventory(name string) ([]Entry, error) {
-	w := walk{tree: t, seen: map[string]bool{}}
-	for range maxLinks {
-		hidden, err := t.ignored(name)
-		if err != nil {
-			return nil, err
-		}
-		if hidden && !t.mayInclude() {
-			return nil, ErrIgnored
-		}
-		target, err := w.top(name)
-		if err != nil {
-			return nil, err
-		}
-		if target == "" {
-			if hidden && len(w.entries) == 0 {
-				return nil, ErrIgnored
-			}
+func (t *Tree) known(name string, follow bool) ([]Entry, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	key := inventoryKey{name, follow}
+	found, ok := t.inventories[key]
+	if !ok {
+		w := walk{tree: t, follow: follow, seen: map[string]bool{}}
+		if found.err = w.from(name); found.err == nil {
 			sort.Slice(w.entries, func(i, j int) bool { return w.entries[i].Path < w.entries[j].Path })
-			return w.entries, nil
+			found.entries = w.entries
 		}
-		name = target
+		t.inventories[key] = found
 	}
-	return nil, errors.New("too many symbolic links")
+	return found.entries, found.err
+}
+
+// Derived lists the files that inventories left out because docker stitch has
+// rendered them, and the directories that hold nothing else.
+func (t *Tree) Derived() []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Sorted(maps.Keys(t.derived))
 }
 
 type walk struct {
 	tree    *Tree
+	follow  bool
 	entries []Entry
 	seen    map[string]bool
 	derived int // how many files and directories were left out as rendered
 }
 
-// top adds name itself and what is below it. For a link it returns where the
-// link leads, as a path from the root.
-func (w *walk) top(name string) (string, error) {
-	info, err := w.tree.root.Lstat(filepath.FromSlash(name))
+// from adds name, the links on the way to it, and what is below it.
+func (w *walk) from(name string) error {
+	real, info, err := w.resolve(name)
 	if err != nil {
-		return "", plain(err)
+		return err
 	}
-	if info.Mode()&fs.ModeSymlink == 0 {
-		return "", w.add(name, info)
+	hidden, err := w.tree.ignored(real)
+	if err != nil {
+		return err
 	}
-	if err := w.add(name, info); err != nil {
+	before := len(w.entries)
+	if err := w.add(real, info); err != nil {
+		return err
+	}
+	if hidden && len(w.entries) == before {
+		return ErrIgnored
+	}
+	return nil
+}
+
+// resolve returns where name leads through symbolic links, each of which it adds.
+func (w *walk) resolve(name string) (real string, info fs.FileInfo, err error) {
+	real, links, absolute := ".", 0, false
+	for rest := strings.Split(name, "/"); len(rest) > 0; {
+		element := rest[0]
+		rest = rest[1:]
+		switch element {
+		case "", ".":
+			continue
+		case "..":
+			if real == "." {
+				return "", nil, errOutside
+			}
+			real = path.Dir(real)
+			continue
+		}
+		next := path.Join(real, element)
+		info, err := w.tree.root.Lstat(filepath.FromSlash(next))
+		if absolute && errors.Is(err, fs.ErrNotExist) {
+			return "", nil, errOutside
+		}
+		if err != nil {
+			return "", nil, plain(err)
+		}
+		if info.Mode()&fs.ModeSymlink == 0 {
+			real = next
+			continue
+		}
+		if links++; links > maxLinks {
+			return "", nil, errors.New("too many symbolic links")
+		}
+		target, err := w.link(next, info)
+		if err != nil {
+			return "", nil, err
+		}
+		if path.IsAbs(target) {
+			// BuildKit starts at the root of the context, where the author saw that of
+			// the system.
+			real, absolute = ".", true
+		}
+		rest = append(strings.Split(target, "/"), rest...)
+	}
+	info, err = w.tree.root.Lstat(filepath.FromSlash(real))
+	return real, info, plain(err)
+}
+
+// link adds a symbolic link and returns its target.
+func (w *walk) link(name string, info fs.FileInfo) (string, error) {
+	if hidden, err := w.tree.ignored(name); err != nil || hidden {
+		return "", cmp.Or(err, ErrIgnored)
+	}
+	e, _, err := w.tree.entry(name, info)
+	if err != nil {
 		return "", err
 	}
-	target := w.entries[len(w.entries)-1].Target
-	if !path.IsAbs(target) {
-		target = path.Join(path.Dir(name), target)
-		if !filepath.IsLocal(filepath.FromSlash(target)) {
-			return "", errors.New("symbolic link leads out of the project")
-		}
-		return target, nil
+	if !w.seen[name] {
+		w.seen[name] = true
+		w.entries = append(w.entries, e)
 	}
-	// An absolute link starts at the root of the context, as BuildKit has it.
-	return path.Join(".", target), nil
+	return e.Target, nil
 }
 
 // add puts the entry called name on the list, and for a directory its content.
@@ -117,11 +187,24 @@ func (w *walk) add(name string, info fs.FileInfo) error {
 		return fmt.Errorf("reading %s: %w", w.tree.Display(name), err)
 	}
 	if derived {
-		w.derived++
+		w.leaveOut(name)
 		return nil
 	}
 	w.entries = append(w.entries, e)
+	if e.Type != "link" || !w.follow {
+		return nil
+	}
+	// Nothing may be where it leads, or nothing that COPY can take; then the builder
+	// finds nothing either.
+	counted := w.derived
+	_ = w.from(name)
+	w.derived = counted
 	return nil
+}
+
+func (w *walk) leaveOut(name string) {
+	w.derived++
+	w.tree.derived[name] = true
 }
 
 func (w *walk) directory(name string, info fs.FileInfo, hidden bool) error {
@@ -145,7 +228,8 @@ func (w *walk) directory(name string, info fs.FileInfo, hidden bool) error {
 	}
 	if len(items) > 0 && w.derived-derived == len(items) {
 		// It is there for what was rendered into it.
-		w.derived = derived + 1
+		w.derived = derived
+		w.leaveOut(name)
 		return nil
 	}
 	w.derived = derived

@@ -78,6 +78,10 @@ func TestInventory(t *testing.T) {
 		"mixed/rendered":  rendered,
 		"mixed/other":     "# no\n\n" + rendered,
 		"absolute":        "->/a/b",
+		"under":           "->/etc/hostname",
+		"hop":             "->a",
+		"nest/link":       "->../a",
+		"mixed/script":    "#!/bin/sh\n" + rendered,
 		"strange/.keep":   "",
 		"r2/sub/Rendered": rendered,
 	})
@@ -98,17 +102,46 @@ func TestInventory(t *testing.T) {
 		"none":         "error: no such file or directory",
 		"r":            "",
 		"r2":           "",
-		"mixed":        "dir mixed, file mixed/other",
+		"mixed":        "dir mixed, file mixed/other, file mixed/script",
+		"hop/link":     "file a/b, link a/link->b, link hop->a",
+		"nest/link":    "error: excluded by .dockerignore",
+		"under":        "error: symbolic link leads out of the project",
 	} {
 		if got := list(t, tree, name); got != want {
 			t.Errorf("%s: got %q, want %q", name, got, want)
 		}
+	}
+	if got, want := strings.Join(tree.Derived(), " "), "mixed/rendered r r/Dockerfile r/deep r/deep/out r2 r2/sub r2/sub/Rendered"; got != want {
+		t.Errorf("derived: got %q, want %q", got, want)
 	}
 	if _, err := tree.Inventory("none"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("missing: %v", err)
 	}
 	if _, err := tree.Inventory("hidden"); !errors.Is(err, files.ErrIgnored) {
 		t.Errorf("hidden: %v", err)
+	}
+}
+
+func TestInventoryFollowsMatchedLinks(t *testing.T) {
+	tree := project(t, map[string]string{
+		"a/one": "->../b/two", "a/gone": "->nowhere", "a/out": "->../../..", "a/self": "->.",
+		"b/two": "->/c", "c/file": "1", "b/other": "1",
+	})
+	got, err := tree.InventoryLinked("a")
+	var paths []string
+	for _, e := range got {
+		paths = append(paths, e.Path)
+	}
+	if want := "a a/gone a/one a/out a/self b/two c c/file"; err != nil || strings.Join(paths, " ") != want {
+		t.Errorf("got %q, %v; want %q", paths, err, want)
+	}
+}
+
+// Two targets that JSON cannot tell apart must not count as one.
+func TestLinkTargetsAreText(t *testing.T) {
+	tree := project(t, map[string]string{"a": "->\xff"})
+	if got, err := tree.Inventory("a"); err == nil || !strings.Contains(err.Error(), "not valid UTF-8") {
+		t.Errorf("got %v, %v", got, err)
 	}
 }
 
@@ -136,7 +169,7 @@ func TestInventoryDigestsBytesAndModes(t *testing.T) {
 }
 
 func TestCleanKeepsPathsInside(t *testing.T) {
-	for in, want := range map[string]string{"a": "a", "./a/../b/": "b", ".": ".", "../a": "", "/a": "", "a/../../b": "", "": ""} {
+	for in, want := range map[string]string{"a": "a", "./a/../b/": "b", ".": ".", "../a": "", "/a": "", "a/../../b": "", "": "", "a\nRUN b": "", "a\xff": "", "é": "é"} {
 		got, err := files.Clean(in)
 		if got != want || (err == nil) != (want != "") {
 			t.Errorf("Clean(%q) = %q, %v; want %q", in, got, err, want)

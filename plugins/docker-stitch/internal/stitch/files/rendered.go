@@ -16,8 +16,11 @@ func Header(name, id string) string {
 }
 
 // headerLines bounds how far down the header may stand: parser directives such
-// as "# syntax" have to come before it.
+// as "# syntax" have to come before it, and nothing else does. A script that says
+// as much in a comment was not rendered.
 const headerLines = 8
+
+var directive = regexp.MustCompile(`^#\s*[A-Za-z][A-Za-z0-9]*\s*=`)
 
 // ReadHeader returns the manifest's name and id that a rendered Dockerfile says
 // it was made from; ok is false if data is none.
@@ -27,7 +30,7 @@ func ReadHeader(data []byte) (name, id string, ok bool) {
 		if m := header.FindSubmatch(bytes.TrimSuffix(line, []byte("\r"))); m != nil {
 			return string(m[1]), string(m[2]), true
 		}
-		if !more || !bytes.HasPrefix(line, []byte("#")) {
+		if !more || !directive.Match(line) {
 			break
 		}
 		data = rest

@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"unicode/utf8"
 
 	"github.com/moby/patternmatcher"
 
@@ -34,7 +35,13 @@ type Tree struct {
 
 	mu          sync.Mutex
 	entries     map[string]Entry
-	inventories map[string]inventory
+	inventories map[inventoryKey]inventory
+	derived     map[string]bool
+}
+
+type inventoryKey struct {
+	name   string
+	follow bool
 }
 
 type inventory struct {
@@ -49,7 +56,7 @@ func Open(dir, display string) (*Tree, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening project %s: %w", dir, err)
 	}
-	return &Tree{root: root, display: display, entries: map[string]Entry{}, inventories: map[string]inventory{}}, nil
+	return &Tree{root: root, display: display, entries: map[string]Entry{}, inventories: map[inventoryKey]inventory{}, derived: map[string]bool{}}, nil
 }
 
 // Close lets go of the directory.
@@ -64,8 +71,12 @@ func (t *Tree) Display(name string) string {
 }
 
 // Clean returns the slash-separated form of a path that stands in a manifest,
-// relative to the root. It refuses absolute paths and paths that leave the root.
+// relative to the root. It refuses absolute paths, paths that leave the root, and
+// control characters, which would break the lines that name the path.
 func Clean(name string) (string, error) {
+	if !utf8.ValidString(name) || strings.ContainsFunc(name, text.IsControl) {
+		return "", fmt.Errorf("path %q has a control character", name)
+	}
 	clean := path.Clean(name)
 	if name == "" || path.IsAbs(clean) || !filepath.IsLocal(filepath.FromSlash(clean)) {
 		return "", fmt.Errorf("path %q leads out of the project", name)
@@ -133,7 +144,7 @@ func plain(err error) error {
 		return err
 	}
 	if strings.Contains(pe.Err.Error(), "escapes from parent") {
-		return errors.New("symbolic link leads out of the project")
+		return errOutside
 	}
 	return pe.Err
 }

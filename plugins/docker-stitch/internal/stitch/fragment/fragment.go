@@ -131,7 +131,7 @@ func (b *body) build() {
 		b.errs.Add(fault.Hint(fault.At(b.at(n+1), fmt.Errorf("fragment has the directive \"# %s=\", which counts only at the top of a Dockerfile", name)),
 			"put it into the template"))
 	}
-	parsed, err := dockerfile.Parse(b.Source)
+	parsed, err := dockerfile.ParsePart(b.Source, b.escape)
 	var line *dockerfile.LineError
 	switch {
 	case errors.As(err, &line):
@@ -140,7 +140,7 @@ func (b *body) build() {
 	case err != nil:
 		b.errs.Add(fault.At(b.at(0), err))
 		return
-	case !dockerfile.Closed(b.Source):
+	case !dockerfile.Closed(b.Source, b.escape):
 		b.errs.Addf(b.at(len(b.Source)), "fragment ends inside of an instruction")
 	}
 	for _, i := range parsed.Instructions {

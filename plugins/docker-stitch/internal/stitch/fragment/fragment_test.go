@@ -17,6 +17,11 @@ import (
 // "NAME=value".
 func load(t *testing.T, metadata, text string, params ...string) (string, error) {
 	t.Helper()
+	return loadEscaped(t, `\`, metadata, text, params...)
+}
+
+func loadEscaped(t *testing.T, escape, metadata, text string, params ...string) (string, error) {
+	t.Helper()
 	root := t.TempDir()
 	dir := filepath.Join(root, "parts", "x")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -38,7 +43,7 @@ func load(t *testing.T, metadata, text string, params ...string) (string, error)
 		use.Params = append(use.Params, manifest.Param{Name: manifest.Text{Value: name}, Value: manifest.Text{Value: value}})
 	}
 	var errs fault.List
-	f, ok := fragment.Load(tree, use, `\`, &errs)
+	f, ok := fragment.Load(tree, use, escape, &errs)
 	if ok != (errs.Err() == nil) {
 		t.Errorf("ok = %v with %v", ok, errs.Err())
 	}
@@ -47,33 +52,49 @@ func load(t *testing.T, metadata, text string, params ...string) (string, error)
 
 func TestOwnFiles(t *testing.T) {
 	for in, want := range map[string]string{
-		"COPY --from=fragment a b/ /x/":                                 "COPY parts/x/a parts/x/b/ /x/",
-		"COPY --from=fragment . /x/":                                    "COPY parts/x /x/",
-		"COPY --from=fragment /a /x":                                    "COPY parts/x/a /x",
-		"COPY --chown=1:1 --from=fragment --link a*.txt /x/":            "COPY --chown=1:1 --link parts/x/a*.txt /x/",
-		`COPY --from=fragment ["a b", "/x y"]`:                          `COPY ["parts/x/a b", "/x y"]`,
-		"COPY --parents --from=fragment a/b /x/":                        "COPY --parents parts/x/./a/b /x/",
-		"COPY --from=fragment \\\n  a \\\n  /x":                         "COPY parts/x/a /x",
-		"COPY --from=other a /x":                                        "COPY --from=other a /x",
-		"COPY a /x":                                                     "COPY a /x",
-		"RUN --mount=type=bind,from=fragment,source=a,target=/m  cat":   "RUN --mount=type=bind,target=/m,source=parts/x/a  cat",
-		"RUN --mount=from=fragment,target=/m cat":                       "RUN --mount=target=/m,source=parts/x cat",
-		"RUN --mount=type=bind,from=fragment,src=a,target=/m,rw \\\n b": "RUN --mount=type=bind,target=/m,rw,source=parts/x/a \\\n b",
-		"RUN echo --mount=from=fragment":                                "RUN echo --mount=from=fragment",
+		"COPY --from=fragment a b/ /x/":                                                   "COPY parts/x/a parts/x/b/ /x/",
+		"COPY --from=fragment . /x/":                                                      "COPY parts/x /x/",
+		"COPY --from=fragment /a /x":                                                      "COPY parts/x/a /x",
+		"COPY --chown=1:1 --from=fragment --link a*.txt /x/":                              "COPY --chown=1:1 --link parts/x/a*.txt /x/",
+		`COPY --from=fragment ["a b", "/x y"]`:                                            `COPY ["parts/x/a b", "/x y"]`,
+		"COPY --parents --from=fragment a/b /x/":                                          "COPY --parents parts/x/./a/b /x/",
+		"COPY --from=fragment \\\n  a \\\n  /x":                                           "COPY parts/x/a /x",
+		"COPY --from=other a /x":                                                          "COPY --from=other a /x",
+		"COPY a /x":                                                                       "COPY a /x",
+		"RUN --mount=type=bind,from=fragment,source=a,target=/m  cat":                     "RUN --mount=type=bind,target=/m,source=parts/x/a  cat",
+		"RUN --mount=from=fragment,target=/m cat":                                         "RUN --mount=target=/m,source=parts/x cat",
+		"RUN --mount=type=bind,from=fragment,src=a,target=/m,rw \\\n b":                   "RUN --mount=type=bind,target=/m,rw,source=parts/x/a \\\n b",
+		"RUN --mount=type=bind,From=fragment,source=a,target=/m cat":                      "RUN --mount=type=bind,target=/m,source=parts/x/a cat",
+		"RUN \\\n# --mount=from=fragment,target=/m\n --mount=from=fragment,target=/m cat": "RUN \\\n# --mount=from=fragment,target=/m\n --mount=target=/m,source=parts/x cat",
+		"ONBUILD COPY --from=other a /x":                                                  "ONBUILD COPY --from=other a /x",
+		"RUN echo --mount=from=fragment":                                                  "RUN echo --mount=from=fragment",
 	} {
 		if got, err := load(t, "", in); got != want || err != nil {
 			t.Errorf("%q: got %q, %v; want %q", in, got, err, want)
 		}
 	}
 	for in, want := range map[string]string{
-		"COPY --from=fragment ../a /x":                     "leads out of the fragment",
-		"COPY --from=fragment a/../../b /x":                "leads out of the fragment",
-		"RUN --mount=from=fragment,source=../a,target=/ x": "leads out of the fragment",
-		"COPY --from=fragment <<EOF /x\nhi\nEOF":           "takes files, not a here-document",
+		"COPY --from=fragment ../a /x":                              "leads out of the fragment",
+		"COPY --from=fragment a/../../b /x":                         "leads out of the fragment",
+		"RUN --mount=from=fragment,source=../a,target=/ x":          "leads out of the fragment",
+		`COPY --from=fragment "../a" /x`:                            "leads out of the fragment",
+		"ONBUILD COPY --from=fragment a /x":                         "not in the context of a later build",
+		"ONBUILD RUN --mount=from=fragment,target=/m x":             "not in the context of a later build",
+		"RUN --mount=type=cache,from=fragment,source=a,target=/m x": "mount of type cache takes nothing from the fragment",
+		"COPY --from=fragment <<EOF /x\nhi\nEOF":                    "takes files, not a here-document",
 	} {
 		if _, err := load(t, "", in); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: got %v, want %s", in, err, want)
 		}
+	}
+}
+
+// The escape character is the template's.
+func TestEscape(t *testing.T) {
+	const text = "RUN echo `\n  COPY --from=fragment a /x\nCOPY --from=fragment a /y\nRUN dir C:\\"
+	const want = "RUN echo `\n  COPY --from=fragment a /x\nCOPY parts/x/a /y\nRUN dir C:\\"
+	if got, err := loadEscaped(t, "`", "", text); got != want || err != nil {
+		t.Errorf("got %q, %v; want %q", got, err, want)
 	}
 }
 

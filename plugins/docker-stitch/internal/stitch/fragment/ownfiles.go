@@ -22,6 +22,9 @@ const OwnContext = "fragment"
 // plainPath are the directories that can stand in an instruction unquoted.
 var plainPath = regexp.MustCompile(`^[A-Za-z0-9._/+@-]+$`)
 
+// quotes drops the characters that the builder may drop from a path.
+var quotes = strings.NewReplacer(`"`, "", "'", "", `\`, "", "`", "")
+
 // ownPaths replaces the fragment's own context by the directory's place in the
 // build context, so that the rendered text needs no context of that name.
 func (b *body) ownPaths(parsed dockerfile.File, e edits) {
@@ -34,6 +37,8 @@ func (b *body) ownPaths(parsed dockerfile.File, e edits) {
 			}
 		case *instructions.RunCommand:
 			err = b.mountOwn(i, e)
+		case *instructions.OnbuildCommand:
+			err = b.triggerOwn(i)
 		}
 		b.errs.Add(fault.At(b.at(i.Start), err))
 	}
@@ -78,7 +83,7 @@ func (b *body) own(source string, parents bool) (string, error) {
 	if !plainPath.MatchString(b.Dir) {
 		return "", fmt.Errorf("directory %q cannot stand in an instruction: rename it", b.Dir)
 	}
-	if slices.Contains(strings.Split(source, "/"), "..") {
+	if slices.Contains(strings.Split(quotes.Replace(source), "/"), "..") {
 		return "", fmt.Errorf("path %q leads out of the fragment", source)
 	}
 	inner := strings.TrimPrefix(path.Clean("/"+source), "/")
@@ -126,12 +131,38 @@ func (b *body) mountOwn(i dockerfile.Instruction, e edits) error {
 	return nil
 }
 
+// triggerOwn refuses the fragment's own files in an ONBUILD: it runs in builds
+// whose context is another.
+func (b *body) triggerOwn(i dockerfile.Instruction) error {
+	trigger, _ := i.Trigger()
+	own := false
+	switch c := trigger.Command.(type) {
+	case *instructions.CopyCommand:
+		own = c.From == OwnContext
+	case *instructions.RunCommand:
+		for _, flag := range trigger.Node.Flags {
+			if value, ok := strings.CutPrefix(flag, "--mount="); ok {
+				_, ours, err := b.mount(value)
+				own = own || ours || err != nil
+			}
+		}
+	}
+	if own {
+		return errors.New("ONBUILD cannot take the fragment's own files: they are not in the context of a later build")
+	}
+	return nil
+}
+
 func (b *body) mount(value string) (string, bool, error) {
 	fields, err := csv.NewReader(strings.NewReader(value)).Read()
 	if err != nil {
 		return "", false, fmt.Errorf("reading mount %q: %w", value, err)
 	}
-	if !slices.Contains(fields, "from="+OwnContext) {
+	ours := func(f string) bool { // keys may be in capitals
+		key, v, _ := strings.Cut(f, "=")
+		return strings.EqualFold(key, "from") && v == OwnContext
+	}
+	if !slices.ContainsFunc(fields, ours) {
 		return "", false, nil
 	}
 	source := ""
@@ -140,6 +171,11 @@ func (b *body) mount(value string) (string, bool, error) {
 		key, v, _ := strings.Cut(f, "=")
 		switch strings.ToLower(key) {
 		case "from":
+		case "type":
+			if v != string(instructions.MountTypeBind) {
+				return "", false, fmt.Errorf("mount of type %s takes nothing from the fragment: only bind does", v)
+			}
+			kept = append(kept, f)
 		case "source", "src":
 			source = v
 		default:
@@ -158,7 +194,7 @@ func (b *body) mount(value string) (string, bool, error) {
 
 func replaceFirst(texts []string, old, replacement string) bool {
 	for n, t := range texts {
-		if strings.Contains(t, old) {
+		if comment := strings.HasPrefix(strings.TrimSpace(t), "#"); !comment && strings.Contains(t, old) {
 			texts[n] = strings.Replace(t, old, replacement, 1)
 			return true
 		}
