@@ -132,6 +132,9 @@ func Explain(err error, ref Reference) error {
 		case http.StatusTooManyRequests:
 			return fault.Hint(err, "the registry limits requests: log in, or try again later")
 		}
+		if te.StatusCode >= http.StatusInternalServerError {
+			return fault.Hint(err, "the registry is in trouble itself: try again later")
+		}
 		return err
 	}
 	var netErr interface{ Timeout() bool }

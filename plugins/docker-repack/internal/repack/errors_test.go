@@ -9,7 +9,9 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -161,6 +163,43 @@ func TestRegistryWithDamagedBlob(t *testing.T) {
 	}
 	if n := asked.Load(); n != 1 {
 		t.Errorf("the blob was asked for %d times", n)
+	}
+}
+
+// A registry that stumbles is asked again: each upload is put off once, and the
+// first answer with a layer breaks off.
+func TestRegistryThatStumbles(t *testing.T) {
+	handler := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
+	img := makeImage(t, "linux/amd64", Tar(t, File("a", noise(1, 300_000))))
+	layers, _ := img.Layers()
+	digest, _ := layers[0].Digest()
+	for _, status := range []int{http.StatusTooManyRequests, http.StatusServiceUnavailable} {
+		var mu sync.Mutex
+		seen := map[string]int{}
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			mu.Lock()
+			seen[r.Method+r.URL.Path]++
+			n := seen[r.Method+r.URL.Path]
+			mu.Unlock()
+			switch {
+			case n == 1 && strings.Contains(r.URL.Path, "/blobs/uploads/") && r.Method == http.MethodPost:
+				w.WriteHeader(status)
+			case n == 1 && r.URL.Path == "/v2/app/blobs/"+digest.String() && r.Method == http.MethodGet:
+				blob := httptest.NewRecorder()
+				handler.ServeHTTP(blob, r)
+				w.Header().Set("Content-Length", strconv.Itoa(blob.Body.Len()))
+				w.Write(blob.Body.Bytes()[:1000])
+			default:
+				handler.ServeHTTP(w, r)
+			}
+		}))
+		host := strings.TrimPrefix(server.URL, "http://")
+		seen["POST/v2/app/blobs/uploads/"] = 1
+		push(t, host+"/app:1", img)
+		if r := run(t, host+"/app:1", host+"/other:1", repack.Options{Verify: true}); !r.Images[0].Verified {
+			t.Errorf("got %+v", r)
+		}
+		server.Close()
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	ggcrtransport "github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
 	"github.com/dockerfactory/dockerfactory/shared/image"
 )
@@ -21,7 +22,11 @@ func checkPush(ctx context.Context, ref image.Reference, o image.Options) error 
 	if keychain == nil {
 		keychain = authn.NewMultiKeychain() // knows nobody
 	}
-	if err := remote.CheckPushPermission(ref.Name, keychain, bound{ctx, transport}); err != nil {
+	// The check, unlike all else of the registry client, does not ask again.
+	patient := ggcrtransport.NewRetry(bound{ctx, transport}, ggcrtransport.WithRetryStatusCodes(
+		http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusInternalServerError,
+		http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout))
+	if err := remote.CheckPushPermission(ref.Name, keychain, patient); err != nil {
 		return fmt.Errorf("asking whether %s can be written: %w", ref, image.Explain(err, ref))
 	}
 	return nil

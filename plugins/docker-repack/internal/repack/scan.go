@@ -10,11 +10,13 @@ import (
 	"io"
 	"sort"
 	"syscall"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/dockerfactory/dockerfactory/shared/fault"
 	"github.com/dockerfactory/dockerfactory/shared/layer"
 	"github.com/dockerfactory/dockerfactory/shared/progress"
 )
@@ -22,6 +24,9 @@ import (
 // attempts is how often a layer is asked for when the transport fails in the
 // middle of it. The registry client has already retried each request.
 const attempts = 3
+
+// pause is how long the second attempt waits, and the third twice as long.
+const pause = 500 * time.Millisecond
 
 // A scanned image is its tree, and where in the spool the contents are.
 type scanned struct {
@@ -77,10 +82,21 @@ func scanLayer(ctx context.Context, o *original, i int, sp *spool, step progress
 	for try := 1; ; try++ {
 		set, c, err := scanOnce(ctx, o, i, sp, step)
 		var transient fetchError
-		if err == nil || try == attempts || ctx.Err() != nil || !errors.As(err, &transient) {
+		if err == nil || ctx.Err() != nil || !errors.As(err, &transient) {
 			return set, c, err
 		}
+		if try == attempts {
+			if fault.HintOf(err) == "" {
+				err = fault.Hint(err, "the connection broke %d times: try again later", try)
+			}
+			return nil, nil, err
+		}
 		fmt.Fprintf(step, "layer %d: %v; asking again\n", i, err)
+		select {
+		case <-time.After(time.Duration(try) * pause):
+		case <-ctx.Done():
+			return nil, nil, context.Cause(ctx)
+		}
 	}
 }
 
