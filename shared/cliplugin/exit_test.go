@@ -28,8 +28,10 @@ func TestReport(t *testing.T) {
 		"flag":     {cli.StatusError{Status: "unknown flag: --x", StatusCode: 125}, 125, "ERROR: unknown flag: --x\n"},
 		"canceled": {fmt.Errorf("solving: %w", context.Canceled), 130, "ERROR: interrupted\n"},
 		"signal":   {interrupted{errors.New("read: closed pipe")}, 130, "ERROR: interrupted\n"},
-		"list": {Negative(errors.Join(a, fault.Hint(errors.New("two"), "mend it"))), 3,
-			"ERROR: stitch.yaml:3:5: unknown key \"bse\"\nERROR: two\n\nhint: mend it\n"},
+		"list": {
+			Negative(errors.Join(a, fault.Hint(errors.New("two"), "mend it"))), 3,
+			"ERROR: stitch.yaml:3:5: unknown key \"bse\"\nERROR: two\n\nhint: mend it\n",
+		},
 		"format with two causes is one error": {fmt.Errorf("reading %w and %w", errors.New("a"), errors.New("b")), 1, "ERROR: reading a and b\n"},
 	}
 	for name, tt := range tests {

@@ -67,8 +67,11 @@ func leavesNothing(t *testing.T) {
 			left = left[:0]
 			now := look(t)
 			for _, pair := range [][2]map[string]bool{
-				{before.processes, now.processes}, {before.mounts, now.mounts}, {before.loops, now.loops},
-				{before.temps, now.temps}, {before.builders, now.builders},
+				{before.processes, now.processes},
+				{before.mounts, now.mounts},
+				{before.loops, now.loops},
+				{before.temps, now.temps},
+				{before.builders, now.builders},
 			} {
 				for k := range pair[1] {
 					if !pair[0][k] {
