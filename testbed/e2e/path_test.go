@@ -37,6 +37,7 @@ func TestFactory(t *testing.T) {
 		must(t, dir, "docker", "evidence", "run", source, "--suite", "suites/smoke.yaml", "--runner", runner,
 			"--builder", b.name, "--key", keys+".key", "--record-dir", records)
 		checkRecord(t, records, runner, built.Digest, built.ManifestID)
+		judgeOffline(t, records, platformDigest(t, source), keys+".pub")
 	}
 	must(t, dir, "docker", "evidence", "verify", source, "--key", keys+".pub")
 	judgeEvidence(t, source, keys+".pub")
@@ -101,12 +102,36 @@ func checkRecord(t *testing.T, dir, runner, index, manifestID string) {
 	t.Errorf("no record in %v", found)
 }
 
-// judgeEvidence has cosign verify the bundles, offline, and oras list them.
+// judgeOffline has cosign verify the bundles in dir without any network: the
+// public key is all that it needs.
+func judgeOffline(t *testing.T, dir, digest, key string) {
+	t.Helper()
+	hex := strings.TrimPrefix(digest, "sha256:")
+	for suffix, kind := range map[string]string{
+		"compatibility": "https://dockerfactory.dev/attestation/compatibility/v1", "spdx": "https://spdx.dev/Document",
+	} {
+		bundles, err := filepath.Glob(filepath.Join(dir, "*."+suffix+".sigstore.json"))
+		if err != nil || len(bundles) != 1 {
+			t.Fatalf("bundles %v, %v", bundles, err)
+		}
+		verify := func(hex string) result {
+			return try(t, "", "unshare", "-n", filepath.Join(bed.tools, "cosign"), "verify-blob-attestation", "--key", key,
+				"--bundle", bundles[0], "--insecure-ignore-tlog", "--type", kind, "--digest", hex, "--digestAlg", "sha256")
+		}
+		if r := verify(hex); r.status != 0 {
+			t.Errorf("cosign refuses the %s bundle: %s", suffix, r.stderr)
+		}
+		if r := verify(strings.Repeat("0", 64)); r.status == 0 {
+			t.Errorf("cosign accepts the %s bundle for another image", suffix)
+		}
+	}
+}
+
+// judgeEvidence has cosign verify what is attached, and oras list it.
 func judgeEvidence(t *testing.T, ref, key string) {
 	t.Helper()
 	platform := strings.SplitN(ref, ":1.0", 2)[0] + "@" + platformDigest(t, ref)
 	for _, kind := range []string{"https://dockerfactory.dev/attestation/compatibility/v1", "https://spdx.dev/Document"} {
-		must(t, "", "unshare", "-n", "true") // namespaces work here, so the next line means what it says
 		must(t, "", filepath.Join(bed.tools, "cosign"), "verify-attestation", "--key", key, "--insecure-ignore-tlog",
 			"--allow-http-registry", "--type", kind, platform)
 	}
