@@ -20,7 +20,7 @@ func TestFreeSubnet(t *testing.T) {
 }
 
 func TestBridgeName(t *testing.T) {
-	one, two := bridgeName("/root/.cache/dockerfactory"), bridgeName("/tmp/other")
+	one, two := bridgeName("/home/one/.cache/dockerfactory"), bridgeName("/tmp/other")
 	if one == two || len(one) > 15 {
 		t.Errorf("bridges are named %s and %s; the kernel takes 15 bytes", one, two)
 	}
