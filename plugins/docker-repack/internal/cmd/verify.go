@@ -105,11 +105,11 @@ func comparisonTable(w io.Writer, c *repack.Comparison) error {
 	}
 	fmt.Fprintln(w, "\nPLATFORM\tPATH\tWHAT\tA\tB")
 	for _, d := range c.Differences {
-		path := d.Path
-		if path == "" {
-			path = "(config)"
+		path := "(config)" // not quoted, unlike a file of that name
+		if d.Path != "" {
+			path = strconv.Quote(d.Path)
 		}
-		if _, err := fmt.Fprintf(w, "%s\t%q\t%s\t%s\t%s\n", d.Platform, path, d.What, printable(d.A), printable(d.B)); err != nil {
+		if _, err := fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", d.Platform, path, d.What, printable(d.A), printable(d.B)); err != nil {
 			return err
 		}
 	}

@@ -164,6 +164,16 @@ func TestIndex(t *testing.T) {
 	}
 }
 
+func TestIndexOfIndexes(t *testing.T) {
+	host := newRegistry(t)
+	inner := mutate.AppendManifests(empty.Index, mutate.IndexAddendum{Add: makeImage(t, "linux/amd64", Tar(t, File("a", "1")))})
+	push(t, host+"/outer", mutate.AppendManifests(empty.Index, mutate.IndexAddendum{Add: inner}))
+	_, err := tryRun(t, host+"/outer", host+"/out", repack.Options{})
+	if err == nil || !strings.Contains(err.Error(), "index without images") || !strings.Contains(fault.HintOf(err), "by their digests") {
+		t.Errorf("got %v, hint %q", err, fault.HintOf(err))
+	}
+}
+
 func TestLeftBehind(t *testing.T) {
 	host := newRegistry(t)
 	src := makeImage(t, "linux/amd64", Tar(t, File("a", "1")))

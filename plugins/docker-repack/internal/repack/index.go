@@ -206,7 +206,7 @@ func withSubject(raw []byte, mediaType types.MediaType, subject v1.Descriptor) (
 
 func noPlatform(have []v1.Platform) error {
 	if len(have) == 0 {
-		return errors.New("the source is an index without images")
+		return fault.Hint(errors.New("the source is an index without images"), "if it holds other indexes, repack those by their digests")
 	}
 	names := make([]string, len(have))
 	for i, p := range have {
