@@ -70,6 +70,11 @@ type Result struct {
 // Name of the Dockerfile towards the daemon; it appears in its messages.
 const filename = "Dockerfile"
 
+const (
+	engineExporter  = "moby" // what an engine's exporter of images is called
+	sourceDateEpoch = "SOURCE_DATE_EPOCH"
+)
+
 // Run builds. status takes the progress and is closed in the end; now is the
 // clock. The error of a failed build is an *Error.
 func Run(ctx context.Context, s Solver, o Options, status chan *client.SolveStatus, now func() time.Time) (Result, error) {
@@ -169,7 +174,11 @@ func (o Options) export() ([]client.ExportEntry, error) {
 		e.Output = func(map[string]string) (io.WriteCloser, error) { return o.Load() }
 	}
 	if o.OwnEngine && e.Type == client.ExporterImage {
-		e.Type = "moby"
+		e.Type = engineExporter
+	}
+	if o.BuildArgs[sourceDateEpoch] != "" && e.Type != engineExporter {
+		// The times of files in the layers, not only those in the config.
+		e.Attrs["rewrite-timestamp"] = "true"
 	}
 	return []client.ExportEntry{e}, nil
 }

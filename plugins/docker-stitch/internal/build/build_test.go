@@ -196,6 +196,20 @@ func TestLeftOutOfTheContext(t *testing.T) {
 	}
 }
 
+// Equal inputs and an equal SOURCE_DATE_EPOCH give equal layers.
+func TestEpochReachesTheLayers(t *testing.T) {
+	for epoch, want := range map[string]string{"": "", "1": "true"} {
+		s := &solver{}
+		o := build.Options{Push: true, Tags: []string{"127.0.0.1:5000/a:1"}, BuildArgs: map[string]string{"SOURCE_DATE_EPOCH": epoch}}
+		if _, _, err := run(t, s, o); err != nil {
+			t.Fatal(err)
+		}
+		if got := s.asked.Exports[0].Attrs["rewrite-timestamp"]; got != want {
+			t.Errorf("epoch %q: got %q, want %q", epoch, got, want)
+		}
+	}
+}
+
 func TestLoad(t *testing.T) {
 	archive := bytes.Repeat([]byte("x"), 1<<20)
 	for name, tt := range map[string]struct {

@@ -50,7 +50,9 @@ func newBuild(cli command.Cli) *cobra.Command {
 The Dockerfile is rendered in memory; the directory of the manifest file is the
 build context. Tags and platforms come from the manifest; --tag adds to the tags,
 --platform replaces the platforms. What fails is reported at the line of the
-template or fragment that it comes from. SOURCE_DATE_EPOCH is passed on.` + cliplugin.ExitStatusHelp(""),
+template or fragment that it comes from.
+
+SOURCE_DATE_EPOCH is passed on, and no file in the image's own layers is younger.` + cliplugin.ExitStatusHelp(""),
 		Example: `  docker stitch build app --push
   docker stitch build app --load -t app:dev
   docker stitch build app --push -t 127.0.0.1:5000/app:1.0 --quiet`,

@@ -128,6 +128,10 @@ func looksLikeFile(s string) bool {
 const maxDockerfile = 64 << 20
 
 func readBounded(file string) ([]byte, error) {
+	// To open a pipe would wait for whoever writes to it.
+	if info, err := os.Stat(file); err == nil && !info.Mode().IsRegular() {
+		return nil, errors.New("not a regular file")
+	}
 	f, err := os.Open(file)
 	if err != nil {
 		return nil, err

@@ -39,7 +39,8 @@ func TestMistakesHavePositions(t *testing.T) {
 		"JSON tail":      {document.ParseJSON, "{} {}", "f:1:4: invalid character '{' after top-level value"},
 		"JSON cut":       {document.ParseJSON, "{\"a\"", "f:1:4: unexpected end of JSON input"},
 		"empty":          {document.ParseYAML, "# nothing\n", "f: file is empty"},
-		"two documents":  {document.ParseYAML, "a: 1\n---\na: 2\n", "f:"},
+		"two documents":  {document.ParseYAML, "a: 1\n---\na: 2\n", "f: file has more than one document"},
+		"control":        {document.ParseYAML, "a: 1\nb: \x00\n", "f:2:4: control character U+0000"},
 		"merge key":      {document.ParseYAML, "<<: {a: 1}\n", `f:1:1: unknown key "<<"`},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stitch/internal/stitch/text"
 	"github.com/dockerfactory/dockerfactory/shared/fault"
 )
 
@@ -20,7 +21,13 @@ func ParseYAML(file string, data []byte, errs *fault.List) Value {
 		return Value{}
 	}
 	if err != nil {
-		errs.Add(yamlFault(file, err))
+		// The parser gives no position for characters that it does not take.
+		if _, bad := text.Lines(file, data); bad != nil {
+			err = bad
+		} else {
+			err = yamlFault(file, err)
+		}
+		errs.Add(err)
 		return Value{}
 	}
 	n := &root
@@ -36,6 +43,9 @@ func ParseYAML(file string, data []byte, errs *fault.List) Value {
 
 func yamlFault(file string, err error) error {
 	pos := fault.Position{File: file}
+	if strings.Contains(err.Error(), "expected single document") {
+		return fault.At(pos, errors.New("file has more than one document"))
+	}
 	var le *yaml.LoadError
 	if errors.As(err, &le) {
 		pos.Line, pos.Column = le.Mark.Line, le.Mark.Column

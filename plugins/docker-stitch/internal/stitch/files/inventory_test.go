@@ -7,7 +7,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stitch/internal/stitch/files"
 )
@@ -174,6 +176,24 @@ func TestCleanKeepsPathsInside(t *testing.T) {
 		if got != want || (err == nil) != (want != "") {
 			t.Errorf("Clean(%q) = %q, %v; want %q", in, got, err, want)
 		}
+	}
+}
+
+// Opening a pipe would wait for ever, out of reach of any signal.
+func TestPipesAreNotOpened(t *testing.T) {
+	tree := project(t, map[string]string{"a": "1"})
+	if err := syscall.Mkfifo(filepath.Join(tree.Dir(), "pipe"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { _, err := tree.Read("pipe"); done <- err }()
+	select {
+	case err := <-done:
+		if err == nil || err.Error() != "not a regular file" {
+			t.Errorf("got %v", err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("it waits")
 	}
 }
 

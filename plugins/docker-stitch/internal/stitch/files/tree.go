@@ -87,18 +87,19 @@ func Clean(name string) (string, error) {
 // Read returns the content of the regular file called name, which is at most
 // [text.MaxSize] long.
 func (t *Tree) Read(name string) ([]byte, error) {
-	f, err := t.root.Open(filepath.FromSlash(name))
-	if err != nil {
-		return nil, plain(err)
-	}
-	defer f.Close()
-	info, err := f.Stat()
+	// To open a pipe would wait for whoever writes to it.
+	info, err := t.root.Stat(filepath.FromSlash(name))
 	if err != nil {
 		return nil, plain(err)
 	}
 	if !info.Mode().IsRegular() {
 		return nil, errors.New("not a regular file")
 	}
+	f, err := t.root.Open(filepath.FromSlash(name))
+	if err != nil {
+		return nil, plain(err)
+	}
+	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, text.MaxSize+1))
 	if err != nil {
 		return nil, plain(err)
