@@ -97,7 +97,7 @@ func runDown(ctx context.Context, dockerCLI command.Cli, o downOptions) error {
 	if err != nil {
 		return cliplugin.Usage(err)
 	}
-	report, err := h.Down(ctx, sticky.DownOptions{Name: o.name, Policy: policy, Drain: o.drain}, show)
+	report, err := h.Down(ctx, sticky.DownOptions{Name: o.name, Policy: policy, Drain: o.drain, EnvFile: os.Getenv("GITHUB_ENV")}, show)
 	_ = show.Close()
 	if report == nil {
 		return explainRoot(err)
@@ -108,6 +108,9 @@ func runDown(ctx context.Context, dockerCLI command.Cli, o downOptions) error {
 func printReport(dockerCLI command.Cli, f render.Flags, r *sticky.Report) error {
 	if r.Decision == sticky.Idle {
 		note(dockerCLI, "no builder %s is up: nothing to do", r.Name)
+	}
+	if f.Quiet && r.Generation == "" {
+		return nil
 	}
 	return f.Print(dockerCLI.Out(), r.Generation, r, func(w io.Writer) error { return reportTable(w, r) })
 }

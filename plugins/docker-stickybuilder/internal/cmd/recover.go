@@ -63,9 +63,9 @@ func runRecover(ctx context.Context, dockerCLI command.Cli, o recoverOptions) er
 		if s.State != sticky.StateDead {
 			continue
 		}
-		r, err := h.Down(ctx, sticky.DownOptions{Name: s.Name, Policy: history.Auto}, show)
+		r, err := h.Down(ctx, sticky.DownOptions{Name: s.Name, Policy: history.Auto, OnlyDead: true, EnvFile: os.Getenv("GITHUB_ENV")}, show)
 		errs = append(errs, err)
-		if r != nil {
+		if r != nil && r.Decision != sticky.Idle {
 			reports = append(reports, r)
 		}
 	}

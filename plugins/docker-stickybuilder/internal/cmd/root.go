@@ -18,6 +18,7 @@ import (
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/builderstore"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/instance"
 	"github.com/dockerfactory/dockerfactory/shared/cliplugin"
+	"github.com/dockerfactory/dockerfactory/shared/fault"
 )
 
 // New makes the root command.
@@ -55,7 +56,7 @@ func stateDir() (instance.State, error) {
 	if !filepath.IsAbs(base) { // as the XDG base directory specification has it
 		home, err := os.UserHomeDir()
 		if err != nil {
-			return "", fmt.Errorf("looking for the state directory: %w", err)
+			return "", fault.Hint(fmt.Errorf("looking for the state directory: %w", err), "set HOME or XDG_STATE_HOME")
 		}
 		base = filepath.Join(home, ".local", "state")
 	}

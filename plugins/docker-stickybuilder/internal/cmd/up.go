@@ -141,13 +141,18 @@ func (o upOptions) resolve(ctx context.Context, dockerCLI command.Cli, h sticky.
 		}
 		up.Disk = spec.String()
 	}
-	dir, err := os.Getwd()
-	if err != nil {
-		return up, fmt.Errorf("looking for the working directory: %w", err)
+	if o.key != "" {
+		if err := disk.CheckKey(o.key); err != nil {
+			return up, cliplugin.Usage(err)
+		}
+	} else {
+		dir, err := os.Getwd()
+		if err != nil {
+			return up, fault.Hint(fmt.Errorf("looking for the working directory: %w", err), "name a key with --key")
+		}
+		up.DefaultKey = disk.CleanKey(defaultKey(ctx, dir))
 	}
-	if o.key == "" {
-		up.DefaultKey = defaultKey(ctx, dir)
-	}
+	var err error
 	if o.config != "" {
 		if up.Config, err = filepath.Abs(o.config); err != nil {
 			return up, err
@@ -179,7 +184,11 @@ func (o upOptions) resolve(ctx context.Context, dockerCLI command.Cli, h sticky.
 	}
 	up.Use = &key
 	if path := os.Getenv("GITHUB_ENV"); path != "" {
-		up.EnvFile = &instance.EnvFile{Path: path, Previous: os.Getenv("BUILDX_BUILDER")}
+		up.EnvFile = &instance.EnvFile{Path: path}
+		// A former job of that name may have left its own.
+		if previous := os.Getenv("BUILDX_BUILDER"); previous != o.name {
+			up.EnvFile.Previous = previous
+		}
 	}
 	return up, nil
 }

@@ -24,6 +24,12 @@ type DownOptions struct {
 	Name   string
 	Policy history.Policy
 	Drain  time.Duration // how long builds under way may go on
+
+	// OnlyDead leaves a builder alone whose supervisor lives: the report's decision
+	// is Idle then.
+	OnlyDead bool
+	// EnvFile is the present CI step's file of variables, "" if there is none.
+	EnvFile string
 }
 
 // Down ends a builder and takes it out of the buildx store. Without such a
@@ -34,7 +40,7 @@ type DownOptions struct {
 // is there nevertheless. When ctx is cancelled, the supervisor still goes on to
 // the end, and another Down waits for it.
 func (h Host) Down(ctx context.Context, o DownOptions, r progress.Reporter) (*Report, error) {
-	lock, err := h.lockName(ctx, o.Name)
+	lock, err := h.lockName(ctx, o.Name, r)
 	if err != nil {
 		return nil, err
 	}
@@ -46,7 +52,17 @@ func (h Host) Down(ctx context.Context, o DownOptions, r progress.Reporter) (*Re
 	if inst == nil {
 		return &Report{Name: o.Name, Decision: Idle, Reason: "no such builder is up", Builds: []history.Build{}}, nil
 	}
-	return h.end(ctx, inst, instance.Stop{Policy: string(o.Policy), Drain: o.Drain}, r)
+	if o.OnlyDead {
+		// It may have come up while this command waited for the lock.
+		run, err := h.State.Dir(o.Name).LoadRun()
+		if err != nil {
+			return nil, err
+		}
+		if run.Supervisor.Alive() {
+			return &Report{Name: o.Name, Decision: Idle, Reason: "it is up", Builds: []history.Build{}}, nil
+		}
+	}
+	return h.end(ctx, inst, instance.Stop{Policy: string(o.Policy), Drain: o.Drain}, o.EnvFile, r)
 }
 
 // slack is what a supervisor needs beyond the time for draining: the daemon's
@@ -54,7 +70,8 @@ func (h Host) Down(ctx context.Context, o DownOptions, r progress.Reporter) (*Re
 const slack = 2 * time.Minute
 
 // end ends the builder by way of its supervisor, or in its place if that is gone.
-func (h Host) end(ctx context.Context, i *instance.Instance, stop instance.Stop, r progress.Reporter) (*Report, error) {
+// env is the present CI step's file of variables, if any.
+func (h Host) end(ctx context.Context, i *instance.Instance, stop instance.Stop, env string, r progress.Reporter) (*Report, error) {
 	dir := h.State.Dir(i.Name)
 	run, err := dir.LoadRun()
 	if err != nil {
@@ -73,7 +90,8 @@ func (h Host) end(ctx context.Context, i *instance.Instance, stop instance.Stop,
 	if err := h.unregister(dir, i); err != nil {
 		return report, errors.Join(failed, err)
 	}
-	return report, errors.Join(failed, dir.RemoveSocketDir(), h.State.Archive(i.Name))
+	// What cannot be told to later steps must not keep the builder from its end.
+	return report, errors.Join(failed, restoreEnv(i.Environment, env), dir.RemoveSocketDir(), h.State.Archive(i.Name))
 }
 
 // askSupervisor leaves the request, signals, and waits until the supervisor has
@@ -213,17 +231,12 @@ func (e ending) builds() []history.Build {
 }
 
 func (h Host) unregister(dir instance.Dir, i *instance.Instance) error {
-	if i.Store != "" {
-		store, err := builderstore.Open(i.Store)
-		if err != nil {
-			return err
-		}
-		if err := store.Unregister(i.Name, dir.Endpoint(), i.Previous); err != nil {
-			return err
-		}
+	if i.Store == "" {
+		return nil
 	}
-	if i.Environment != nil {
-		return setEnv(i.Environment.Path, i.Environment.Previous)
+	store, err := builderstore.Open(i.Store)
+	if err != nil {
+		return err
 	}
-	return nil
+	return store.Unregister(i.Name, dir.Endpoint(), i.Previous)
 }

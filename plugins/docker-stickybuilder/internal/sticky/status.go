@@ -32,6 +32,9 @@ func (h Host) Status(name string) (*Status, error) {
 	}
 	if !run.Supervisor.Alive() {
 		s.State = StateDead
+		if run.Supervisor.IsZero() && h.State.Busy(name) {
+			s.State = instance.PhaseStarting // up is cloning its disk
+		}
 		story.End()
 	}
 	if run.Crash != "" {

@@ -150,6 +150,9 @@ func dead(t *testing.T, journal string) (Host, *instance.Instance, Disk) {
 		Format: disk.Format, Name: "sticky", Disk: pool, Working: *w, Created: time.Now(), Store: store.Dir(), Previous: previous,
 		Environment: &instance.EnvFile{Path: filepath.Join(t.TempDir(), "env"), Previous: "mine"},
 	}
+	if err := os.WriteFile(i.Environment.Path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	gone := process.ID{PID: os.Getpid(), Start: 1, Boot: "before the machine was started again"}
 	if err := errors.Join(os.MkdirAll(string(dir), 0o700), dir.Save(i), dir.MakeSocketDir(),
 		dir.SaveRun(instance.Run{Phase: instance.PhaseReady, Supervisor: gone, Buildkitd: gone, BuildkitVersion: "v9"}),

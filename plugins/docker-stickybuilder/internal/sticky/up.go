@@ -40,8 +40,10 @@ type UpOptions struct {
 }
 
 const (
-	// nameWait is how long to wait for another up or down of the same name.
-	nameWait     = 2 * time.Second
+	// nameWait is how long to wait for another up or down of the same name: long
+	// enough for the copy of a big disk, or for builds that a down waits for.
+	nameWait     = 10 * time.Minute
+	nameSilence  = time.Second // of which nothing is said about it
 	readyTimeout = 30 * time.Second
 )
 
@@ -52,7 +54,7 @@ func (h Host) Up(ctx context.Context, o UpOptions, r progress.Reporter) (*Upped,
 	if err := o.Store.Check(o.Name, dir.Endpoint(), o.Reserved); err != nil {
 		return nil, err
 	}
-	lock, err := h.lockName(ctx, o.Name)
+	lock, err := h.lockName(ctx, o.Name, r)
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +70,7 @@ func (h Host) Up(ctx context.Context, o UpOptions, r progress.Reporter) (*Upped,
 		if run.Phase == instance.PhaseReady && run.Supervisor.Alive() && run.Buildkitd.Alive() {
 			return h.already(o, inst, run)
 		}
-		report, err := h.end(ctx, inst, instance.Stop{Policy: string(history.Auto)}, r)
+		report, err := h.end(ctx, inst, instance.Stop{Policy: string(history.Auto)}, "", r)
 		if err != nil {
 			return nil, fmt.Errorf("cleaning up a former builder %s: %w", o.Name, err)
 		}
@@ -82,8 +84,16 @@ func (h Host) Up(ctx context.Context, o UpOptions, r progress.Reporter) (*Upped,
 	return u, nil
 }
 
-func (h Host) lockName(ctx context.Context, name string) (*durable.Lock, error) {
-	lock, err := h.State.Lock(ctx, name, nameWait)
+// lockName waits for other commands about the same builder, so that of two ups at
+// once the second finds what the first has brought up.
+func (h Host) lockName(ctx context.Context, name string, r progress.Reporter) (lock *durable.Lock, err error) {
+	lock, err = h.State.Lock(ctx, name, nameSilence)
+	if errors.Is(err, durable.ErrLocked) {
+		err = progress.Do(r, "waiting for another command about "+name, func(progress.Step) error {
+			lock, err = h.State.Lock(ctx, name, nameWait)
+			return err
+		})
+	}
 	if errors.Is(err, durable.ErrLocked) {
 		return nil, fault.Hint(fmt.Errorf("locking builder %s: another command brings it up or down", name), "wait until it is done, and try again")
 	}
@@ -151,6 +161,9 @@ func (h Host) plan(dir instance.Dir, o UpOptions) (*instance.Instance, []byte, [
 	}
 	// The root is not known before the clone is made, and does not matter for
 	// the user's mistakes.
+	if err := checkEnv(o.EnvFile); err != nil {
+		return nil, nil, nil, err
+	}
 	_, ignored, err := daemon.Config(o.ConfigText, o.Config, daemon.Places{})
 	return i, o.ConfigText, ignored, err
 }
@@ -269,19 +282,9 @@ func (h Host) register(dir instance.Dir, i *instance.Instance, o UpOptions) erro
 	return nil
 }
 
-// setEnv appends BUILDX_BUILDER to a file of NAME=value lines, as $GITHUB_ENV is.
-func setEnv(path, value string) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o644)
-	if err != nil {
-		return fmt.Errorf("setting BUILDX_BUILDER for later steps: %w", err)
-	}
-	_, err = fmt.Fprintf(f, "BUILDX_BUILDER=%s\n", value)
-	return errors.Join(err, f.Close())
-}
-
 // undo ends what a failed up has made so far.
 func (h Host) undo(ctx context.Context, i *instance.Instance) error {
-	_, err := h.end(ctx, i, instance.Stop{Policy: string(history.Never)}, progress.Discard)
+	_, err := h.end(ctx, i, instance.Stop{Policy: string(history.Never)}, "", progress.Discard)
 	if err != nil {
 		return fmt.Errorf("cleaning up: %w", err)
 	}

@@ -22,9 +22,15 @@ import (
 // ErrForeign means that a name belongs to somebody else's builder.
 var ErrForeign = errors.New("the name is taken")
 
+// maxName leaves room in a file's name for what the store and a node's name add.
+const maxName = 128
+
 // ValidateName returns the name as the store spells it, or an error for one that
 // it does not take.
 func ValidateName(name string) (string, error) {
+	if len(name) > maxName {
+		return "", fault.Hint(fmt.Errorf("invalid builder name %.20q…: %d characters", name, len(name)), "use %d at the most", maxName)
+	}
 	n, err := store.ValidateName(name)
 	if err != nil {
 		return "", fault.Hint(fmt.Errorf("invalid builder name %q", name), "begin with a letter; letters, digits, . _ and - may follow")

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/docker/buildx/localstate"
@@ -201,7 +202,7 @@ func TestValidateName(t *testing.T) {
 	if got, err := ValidateName("My.Builder-1_x"); got != "my.builder-1_x" || err != nil {
 		t.Errorf("%q, %v", got, err)
 	}
-	for _, bad := range []string{"", "1a", "a/b", "../x", "a b", "-a"} {
+	for _, bad := range []string{"", "1a", "a/b", "../x", "a b", "-a", strings.Repeat("a", 129)} {
 		if _, err := ValidateName(bad); err == nil || fault.HintOf(err) == "" {
 			t.Errorf("%q: %v", bad, err)
 		}

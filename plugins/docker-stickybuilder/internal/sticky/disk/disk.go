@@ -6,12 +6,14 @@
 package disk
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/dockerfactory/dockerfactory/shared/fault"
 )
@@ -33,6 +35,39 @@ var (
 type Lineage struct {
 	Key      string `json:"key"`      // what the user wants to share a cache among
 	Platform string `json:"platform"` // of the builder, such as "linux/amd64"
+}
+
+// maxKey bounds keys, which are shown in tables.
+const maxKey = 512
+
+// CheckKey says why key cannot be one. Keys are written as JSON and shown on
+// terminals: what does not survive the former or harms the latter is refused.
+func CheckKey(key string) error {
+	switch {
+	case strings.TrimSpace(key) == "":
+		return errors.New("invalid key: it is empty")
+	case len(key) > maxKey:
+		return fmt.Errorf("invalid key %.20q…: %d bytes, and at the most %d are allowed", key, len(key), maxKey)
+	case key != CleanKey(key):
+		return fmt.Errorf("invalid key %q: it has characters that cannot be printed", key)
+	}
+	return nil
+}
+
+// CleanKey makes a key of any text that is not empty.
+func CleanKey(text string) string {
+	const mark = '\uFFFD'
+	text = strings.Map(func(r rune) rune {
+		if r != ' ' && !unicode.IsGraphic(r) {
+			return mark
+		}
+		return r
+	}, strings.ToValidUTF8(text, string(mark)))
+	if len(text) <= maxKey {
+		return text
+	}
+	sum := sha256.Sum256([]byte(text))
+	return fmt.Sprintf("%s…%x", strings.ToValidUTF8(text[:maxKey-20], ""), sum[:8])
 }
 
 func (l Lineage) String() string { return l.Key + " (" + l.Platform + ")" }
@@ -118,6 +153,9 @@ func ParseSpec(s string) (Spec, error) {
 	}
 	if path == "" {
 		return Spec{}, fault.Hint(fmt.Errorf("parsing disk %q: the path is missing", s), "name a directory: %s:/var/lib/docker-stickybuilder", scheme)
+	}
+	if path == "~" || strings.HasPrefix(path, "~/") {
+		return Spec{}, fault.Hint(fmt.Errorf("parsing disk %q: the shell left the ~ as it is", s), "write %s:$HOME%s", scheme, path[1:])
 	}
 	return Spec{scheme, path}, nil
 }

@@ -32,6 +32,8 @@ func TestParseSpec(t *testing.T) {
 		{"oci:registry/repo", "", `unknown scheme "oci"`, "known schemes: dir:"},
 		{"/mnt/cache", "", "scheme is missing", "did you mean dir:/mnt/cache"},
 		{"/mnt/a:b", "", "scheme is missing", "did you mean dir:/mnt/a:b"},
+		{"dir:~/pool", "", "the shell left the ~", "write dir:$HOME/pool"},
+		{"dir:~", "", "the shell left the ~", "write dir:$HOME"},
 		{"dir:", "", "path is missing", "name a directory"},
 		{"", "", "scheme is missing", ""},
 	} {
@@ -44,6 +46,30 @@ func TestParseSpec(t *testing.T) {
 		}
 		if err == nil || !strings.Contains(err.Error(), c.says) || !strings.Contains(fault.HintOf(err), c.hint) {
 			t.Errorf("%q: %v (hint %q)", c.in, err, fault.HintOf(err))
+		}
+	}
+}
+
+func TestKeys(t *testing.T) {
+	for _, good := range []string{"k", "github.com/acme/app@feature/ünï x", "../../x", strings.Repeat("k", 512)} {
+		if err := CheckKey(good); err != nil || CleanKey(good) != good {
+			t.Errorf("%q: %v, cleaned %q", good, err, CleanKey(good))
+		}
+	}
+	seen := map[string]bool{}
+	for _, bad := range []string{"a\nb", "\xff\xfe", "\x1b[31mred", "x\u202ey", strings.Repeat("k", 513), strings.Repeat("ü", 400), strings.Repeat("ü", 400) + "x"} {
+		if err := CheckKey(bad); err == nil {
+			t.Errorf("%q is taken", bad)
+		}
+		clean := CleanKey(bad)
+		if err := CheckKey(clean); err != nil || seen[clean] {
+			t.Errorf("%q cleaned is %q: %v", bad, clean, err)
+		}
+		seen[clean] = true
+	}
+	for _, empty := range []string{"", "  "} {
+		if CheckKey(empty) == nil {
+			t.Errorf("%q is taken", empty)
 		}
 	}
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disk"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/durable"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/process"
+	"github.com/dockerfactory/dockerfactory/shared/fault"
 )
 
 // An Instance is what up decided.
@@ -104,9 +105,19 @@ func (s State) Last(name string) Dir { return Dir(filepath.Join(string(s), "last
 // Lock takes the lock of a NAME and makes the state's directories.
 func (s State) Lock(ctx context.Context, name string, wait time.Duration) (*durable.Lock, error) {
 	if err := os.MkdirAll(filepath.Join(string(s), "instances"), 0o700); err != nil {
-		return nil, err
+		return nil, fault.Hint(fmt.Errorf("making the state directory: %w", err),
+			"it has to be in a directory that can be written: set XDG_STATE_HOME to one")
 	}
 	return durable.TakeLock(ctx, string(s.Dir(name))+".lock", durable.Exclusive, wait)
+}
+
+// Busy reports whether a command holds the lock of a NAME.
+func (s State) Busy(name string) bool {
+	lock, err := durable.TakeLock(context.Background(), string(s.Dir(name))+".lock", durable.Shared, 0)
+	if err == nil {
+		lock.Close()
+	}
+	return errors.Is(err, durable.ErrLocked)
 }
 
 // Names lists the builders that are known, sorted.
