@@ -5,7 +5,8 @@
 // of each file, never the contents. [Merge] applies such changesets on top of
 // each other, with whiteouts, opaque markers, replacements and hard links, into a
 // [Tree]. [Tree.Digest] names that tree by one digest that everybody can
-// recompute, and [Diff] lists how two trees differ.
+// recompute, and [Diff] lists how two trees differ. [MergeObserved] also tells which
+// names the layers took away.
 //
 // The rules of application, with the reading chosen where engines disagree, are
 // in docs/design/002-layer-application.md; the digest is specified in

@@ -25,8 +25,13 @@ func (e *LinkError) Error() string {
 
 // Merge applies the changesets on top of each other, the first at the bottom.
 // It takes the changesets over: each can be merged once.
-func Merge(layers []*Changeset) (*Tree, error) {
-	m := merger{root: &node{inode: impliedDirectory(0)}}
+func Merge(layers []*Changeset) (*Tree, error) { return MergeObserved(layers, nil) }
+
+// MergeObserved is [Merge] that tells hidden, if it is not nil, of each name that
+// a layer takes away, in an order that depends on the layers alone. Nothing is
+// kept for it.
+func MergeObserved(layers []*Changeset, hidden func(Hidden)) (*Tree, error) {
+	m := merger{root: &node{inode: impliedDirectory(0)}, hidden: hidden}
 	for i, c := range layers {
 		if err := m.apply(i, c); err != nil {
 			return nil, fmt.Errorf("applying layer %d: %w", i, err)
@@ -49,8 +54,9 @@ func (n *node) set(name string, child *node) {
 }
 
 type merger struct {
-	root  *node
-	layer int
+	root   *node
+	layer  int
+	hidden func(Hidden)
 	// directories are the paths that the layer under way has a directory entry
 	// for: a lower layer's symlink there is about to be replaced, and must not
 	// be followed by an entry that comes first.
@@ -86,6 +92,7 @@ func (m *merger) apply(layer int, c *Changeset) error {
 			return err
 		}
 	}
+	m.unlinked(c.records)
 	return nil
 }
 
@@ -119,21 +126,24 @@ func (m *merger) hide(records []record) error {
 	slices.SortStableFunc(hidden, func(a, b record) int { return strings.Compare(a.path, b.path) })
 	for _, r := range hidden {
 		if r.kind == opaqueRecord {
-			dir, err := m.walk(r.path, false)
+			dir, at, err := m.walk(r.path, false)
 			if err != nil {
 				return err
 			}
 			if dir != nil {
+				m.tellBelow(dir, at, Emptied)
 				dir.children = nil
 			}
 			continue
 		}
-		dir, err := m.walk(path.Dir(r.path), false)
+		dir, at, err := m.walk(path.Dir(r.path), false)
 		if err != nil {
 			return err
 		}
 		if dir != nil {
-			delete(dir.children, path.Base(r.path))
+			name := path.Base(r.path)
+			m.tell(dir.children[name], at, name, Deleted)
+			delete(dir.children, name)
 		}
 	}
 	return nil
@@ -144,10 +154,10 @@ func (m *merger) record(r record, below map[string]*Inode) error {
 	case r.kind == auxiliaryRecord:
 		return nil
 	case r.kind == opaqueRecord:
-		_, err := m.walk(r.path, true)
+		_, _, err := m.walk(r.path, true)
 		return err
 	case r.kind == whiteoutRecord:
-		_, err := m.walk(path.Dir(r.path), true)
+		_, _, err := m.walk(path.Dir(r.path), true)
 		return err
 	case r.path == ".":
 		m.root.inode = r.node
@@ -160,15 +170,17 @@ func (m *merger) record(r record, below map[string]*Inode) error {
 			return err
 		}
 	}
-	dir, err := m.walk(path.Dir(r.path), true)
+	dir, at, err := m.walk(path.Dir(r.path), true)
 	if err != nil {
 		return err
 	}
 	name := path.Base(r.path)
-	if old := dir.children[name]; old != nil && old.inode.Type == Directory && inode.Type == Directory {
+	old := dir.children[name]
+	if old != nil && old.inode.Type == Directory && inode.Type == Directory {
 		old.inode, old.layer = inode, m.layer
 		return nil
 	}
+	m.tell(old, at, name, Replaced)
 	dir.set(name, &node{inode: inode, layer: m.layer})
 	return nil
 }
@@ -193,7 +205,7 @@ func (m *merger) target(r record, below map[string]*Inode) (*Inode, error) {
 // lookup returns the node at a clean path, with symlinks on the way followed but
 // not the last, or nil.
 func (m *merger) lookup(name string) (*node, error) {
-	dir, err := m.walk(path.Dir(name), false)
+	dir, _, err := m.walk(path.Dir(name), false)
 	if dir == nil {
 		return nil, err
 	}
@@ -201,10 +213,10 @@ func (m *merger) lookup(name string) (*node, error) {
 }
 
 // walk returns the directory at a clean path, following symlinks inside of the
-// root. Without create it returns nil where there is none; with create, what is
+// root, and the names that lead to it without symlinks. Without create it returns nil where there is none; with create, what is
 // missing is made as an implied directory, and what is neither directory nor
 // symlink gives way to one.
-func (m *merger) walk(name string, create bool) (*node, error) {
+func (m *merger) walk(name string, create bool) (*node, []string, error) {
 	todo := parts(name)
 	nodes, names := []*node{m.root}, []string{}
 	for links := 0; len(todo) > 0; {
@@ -223,7 +235,7 @@ func (m *merger) walk(name string, create bool) (*node, error) {
 		child := dir.children[part]
 		if child != nil && child.inode.Type == Symlink && m.follows(child, names, part) {
 			if links++; links > maxSymlinks {
-				return nil, fmt.Errorf("resolving %q: %w", name, ErrSymlinks)
+				return nil, nil, fmt.Errorf("resolving %q: %w", name, ErrSymlinks)
 			}
 			if strings.HasPrefix(child.inode.Target, "/") {
 				nodes, names = nodes[:1], names[:0]
@@ -233,17 +245,18 @@ func (m *merger) walk(name string, create bool) (*node, error) {
 		}
 		if child == nil || child.inode.Type != Directory {
 			if !create {
-				return nil, nil
+				return nil, nil, nil
 			}
+			m.tell(child, names, part, Replaced)
 			child = &node{inode: impliedDirectory(m.layer), layer: m.layer}
 			dir.set(part, child)
 		}
 		nodes, names = append(nodes, child), append(names, part)
 		if len(names) > maxPath {
-			return nil, fmt.Errorf("resolving %q: %w", name, ErrSymlinks)
+			return nil, nil, fmt.Errorf("resolving %q: %w", name, ErrSymlinks)
 		}
 	}
-	return nodes[len(nodes)-1], nil
+	return nodes[len(nodes)-1], names, nil
 }
 
 func (m *merger) follows(link *node, above []string, name string) bool {

@@ -51,6 +51,9 @@ type Changeset struct {
 	Bytes int64
 }
 
+// Len returns the number of entries, whiteouts and markers.
+func (c *Changeset) Len() int { return len(c.records) }
+
 type record struct {
 	kind recordKind
 	path string // for a whiteout the path it hides, for an opaque marker the directory
