@@ -1,7 +1,7 @@
 // Package evidence tests an image and makes a record of it.
 //
 // In five lines: an image, fixed by digest, is run through suites and catalogued
-// (smoke, sbom); what came of it is one record (record); the record, the SBOM and
+// (smoke, sbom, tree); what came of it is one record (record); the record, the SBOM and
 // the test results become signed statements about the digest (intoto, dsse,
 // bundle, key); they are attached to the image as referrers (referrers); and
 // whoever has the public key can judge them (verify).
@@ -22,6 +22,7 @@ import (
 	"github.com/dockerfactory/dockerfactory/plugins/docker-evidence/internal/evidence/sbom"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-evidence/internal/evidence/smoke"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-evidence/internal/evidence/suite"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-evidence/internal/evidence/tree"
 	"github.com/dockerfactory/dockerfactory/shared/image"
 	"github.com/dockerfactory/dockerfactory/shared/progress"
 )
@@ -50,12 +51,11 @@ type Options struct {
 
 // A Result is what came of a run.
 type Result struct {
-	Subject   string            `json:"subject"` // "repository@sha256:…", the platform's manifest
-	Record    record.Record     `json:"record"`
-	File      string            `json:"file,omitempty"` // of the record
-	Referrers []Attached        `json:"referrers,omitempty"`
-	Trouble   error             `json:"-"` // why the record's status is error
-	Logs      map[string]string `json:"-"` // of suites that did not pass, by name
+	Subject   string        `json:"subject"` // "repository@sha256:…", the platform's manifest
+	Record    record.Record `json:"record"`
+	File      string        `json:"file,omitempty"` // of the record
+	Referrers []Attached    `json:"referrers,omitempty"`
+	Trouble   error         `json:"-"` // why the record's status is error
 }
 
 // Attached is one referrer.
@@ -77,17 +77,19 @@ func Run(ctx context.Context, opts Options) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	tests, doc, err := examine(ctx, opts, started)
+	found, err := examine(ctx, opts, started)
 	if err != nil {
 		return Result{}, err
 	}
+	tests, doc := found.tests, found.sbom
 	fill(&rec, tests)
+	rec.Image.Tree = found.tree
 	rec.Started, rec.Finished = seconds(started), seconds(opts.Now())
 	if doc != nil {
 		rec.SBOM = &record.SBOM{Descriptor: describeFile("sbom.spdx.json", sbom.MediaType, doc.JSON), Format: sbom.Format, Packages: doc.Packages}
 	}
 
-	out := Result{Subject: canonical(opts), Record: rec, Trouble: tests.Trouble, Logs: unhappy(tests)}
+	out := Result{Subject: canonical(opts), Record: rec, Trouble: tests.Trouble}
 	set, err := assemble(rec, tests, doc, opts)
 	if err != nil {
 		return Result{}, err
@@ -109,28 +111,39 @@ func Run(ctx context.Context, opts Options) (Result, error) {
 	return out, nil
 }
 
-// examine runs the tests and the cataloguers side by side: they need different
-// things, and neither waits for the other.
-func examine(ctx context.Context, opts Options, created time.Time) (tests smoke.Result, doc *sbom.Document, err error) {
+// findings are what is found out about an image.
+type findings struct {
+	tests smoke.Result
+	sbom  *sbom.Document // nil if none was asked for
+	tree  string         // digest
+}
+
+// examine runs the tests, the cataloguers and the reading of the tree side by
+// side: none waits for another.
+func examine(ctx context.Context, opts Options, created time.Time) (findings, error) {
+	var f findings
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error {
-		var err error
-		tests, err = smoke.Run(ctx, opts.Runner, smoke.Options{Suites: opts.Suites, Lookup: opts.Lookup, Now: opts.Now, Progress: opts.Progress})
+	g.Go(func() (err error) {
+		f.tests, err = smoke.Run(ctx, opts.Runner, smoke.Options{Suites: opts.Suites, Lookup: opts.Lookup, Now: opts.Now, Progress: opts.Progress})
 		return err
+	})
+	g.Go(func() error {
+		return progress.Do(opts.Progress, "computing the tree digest", func(step progress.Step) (err error) {
+			f.tree, err = tree.Digest(ctx, opts.Platform.Image, step)
+			return err
+		})
 	})
 	if opts.SBOM {
 		g.Go(func() error {
 			return progress.Do(opts.Progress, "listing packages", func(progress.Step) error {
-				d, err := sbom.Generate(ctx, opts.Platform.Image, sbom.Options{Reference: canonical(opts), Created: created})
-				doc = &d
+				d, err := sbom.Generate(ctx, opts.Platform.Image, sbom.Options{Reference: imageName(opts) + "@" + opts.Platform.Descriptor.Digest.String(), Created: created})
+				f.sbom = &d
 				return err
 			})
 		})
 	}
-	if err := g.Wait(); err != nil {
-		return smoke.Result{}, nil, err
-	}
-	return tests, doc, nil
+	err := g.Wait()
+	return f, err
 }
 
 func seconds(t time.Time) time.Time { return t.UTC().Truncate(time.Second) }
@@ -152,16 +165,6 @@ func hashes(hs []v1.Hash) []string {
 	out := make([]string, len(hs))
 	for i, h := range hs {
 		out[i] = h.String()
-	}
-	return out
-}
-
-func unhappy(tests smoke.Result) map[string]string {
-	out := map[string]string{}
-	for _, r := range tests.Reports {
-		if r.Status != record.Pass {
-			out[r.Suite.Name] = string(r.Log)
-		}
 	}
 	return out
 }

@@ -28,9 +28,11 @@ import (
 	"github.com/dockerfactory/dockerfactory/plugins/docker-evidence/internal/evidence/referrers"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-evidence/internal/evidence/smoke"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-evidence/internal/evidence/suite"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-evidence/internal/evidence/tree"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-evidence/internal/evidence/verify"
 	"github.com/dockerfactory/dockerfactory/shared/fault"
 	"github.com/dockerfactory/dockerfactory/shared/image"
+	"github.com/dockerfactory/dockerfactory/shared/progress"
 	"github.com/dockerfactory/dockerfactory/shared/wire"
 )
 
@@ -141,6 +143,9 @@ func TestRunAndVerify(t *testing.T) {
 			}
 			if err := result.Record.Validate(); err != nil {
 				t.Error(err)
+			}
+			if want, err := tree.Digest(t.Context(), opts.Platform.Image, progress.Discard.Step("")); err != nil || result.Record.Image.Tree != want {
+				t.Errorf("tree %q, want %s; %v", result.Record.Image.Tree, want, err)
 			}
 			report, err := verify.Verify(t.Context(), r, opts.Platform.Descriptor.Digest,
 				verify.Options{Key: k.Public(), Status: tt.want, Types: []string{wire.PredicateSPDX, wire.PredicateTestResult}})

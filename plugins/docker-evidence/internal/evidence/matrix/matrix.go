@@ -1,5 +1,6 @@
 // Package matrix sums a directory of records up: one cell for each manifest and
-// platform, with the newest answer. An older pass does not hide a newer failure.
+// platform, with the newest answer. An older pass does not hide a newer failure, nor does one
+// of the same second.
 package matrix
 
 import (
@@ -67,7 +68,7 @@ func Read(dir fs.FS, public *key.Public) ([]Cell, error) {
 		old := cells[at]
 		if old != nil {
 			c.Records += old.Records
-			if old.Finished.After(c.Finished) {
+			if !r.Outweighs(newest[old]) {
 				old.Records = c.Records
 				continue
 			}

@@ -100,6 +100,17 @@ func TestNewestRecordDecides(t *testing.T) {
 	}
 }
 
+func TestFailureOfTheSameSecondDecides(t *testing.T) {
+	for i := range 8 { // whatever the order of the files' names
+		a, b := made("app", "linux/amd64", record.Pass, 1), made("app", "linux/amd64", record.Fail, 1)
+		a.Notes = strings.Repeat("x", i)
+		cells, err := matrix.Read(files(t, newKey(t), a, b), nil)
+		if err != nil || len(cells) != 1 || cells[0].Status != record.Fail || cells[0].Records != 2 {
+			t.Errorf("got %+v, %v", cells, err)
+		}
+	}
+}
+
 func TestSigned(t *testing.T) {
 	k := newKey(t)
 	r := made("app", "linux/amd64", record.Pass, 1)

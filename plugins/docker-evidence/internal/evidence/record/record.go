@@ -51,6 +51,9 @@ type Image struct {
 	Manifest string   `json:"manifest"`
 	Config   string   `json:"config"`
 	DiffIDs  []string `json:"diffIDs"`
+	// Tree is the canonical digest of the merged file system, which layers that
+	// are cut or compressed anew do not change.
+	Tree string `json:"tree,omitempty"`
 }
 
 // A Base is the image that the tested one was built on.
@@ -119,6 +122,15 @@ func Count(tests []Test) Counts {
 		}
 	}
 	return c
+}
+
+// Outweighs reports whether r decides where other is there too: it is newer, or
+// as new, to the second, and its answer is worse.
+func (r Record) Outweighs(other Record) bool {
+	if !r.Finished.Equal(other.Finished) {
+		return r.Finished.After(other.Finished)
+	}
+	return r.Status != other.Status && Overall(r.Status, other.Status) == r.Status
 }
 
 // Encode returns the record as a file: indented JSON that ends in a newline.

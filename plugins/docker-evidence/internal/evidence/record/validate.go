@@ -33,6 +33,9 @@ func (r Record) Validate() error {
 	if !IsDigest(r.Image.Manifest) {
 		return fmt.Errorf("image manifest %q is not a digest", r.Image.Manifest)
 	}
+	if r.Image.Tree != "" && !IsDigest(r.Image.Tree) {
+		return fmt.Errorf("image tree %q is not a digest", r.Image.Tree)
+	}
 	if !IsDigest(r.Base.Digest) || r.Base.Name == "" {
 		return fmt.Errorf("the base image is not known by name and digest")
 	}

@@ -77,8 +77,7 @@ func (r *Repository) listPage(ctx context.Context, page string) (out []v1.Descri
 	defer resp.Body.Close()
 	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	switch {
-	case resp.StatusCode == http.StatusUnauthorized, resp.StatusCode == http.StatusForbidden,
-		resp.StatusCode == http.StatusTooManyRequests, resp.StatusCode >= 500:
+	case isRefusal(resp.StatusCode):
 		return nil, "", false, explain(transport.CheckError(resp, http.StatusOK), r.name)
 	case resp.StatusCode != http.StatusOK, kind != string(types.OCIImageIndex):
 		return nil, "", false, nil

@@ -115,6 +115,38 @@ func (r *Repository) putManifest(ctx context.Context, ref string, mediaType type
 	return resp.Header.Get("OCI-Subject") != "", nil
 }
 
+// ErrUnusable is what [Repository.Manifest] and [Repository.Blob] give for
+// something that is not there, or not what its descriptor says.
+var ErrUnusable = errors.New("not what the list says")
+
+// unusable makes any error an [ErrUnusable] without changing what it says.
+type unusable struct{ error }
+
+func (unusable) Is(target error) bool { return target == ErrUnusable }
+func (u unusable) Unwrap() error      { return u.error }
+
+// answered returns nil if the registry has given what it was asked for. What it
+// refuses to give it does not have, unless it cannot or must not give it now.
+func (r *Repository) answered(resp *http.Response) error {
+	err := transport.CheckError(resp, http.StatusOK)
+	if err == nil {
+		return nil
+	}
+	if err = explain(err, r.name); isRefusal(resp.StatusCode) {
+		return err
+	}
+	return unusable{err}
+}
+
+// isRefusal reports whether a status says nothing about what was asked for.
+func isRefusal(status int) bool {
+	switch status {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusRequestTimeout, http.StatusTooManyRequests:
+		return true
+	}
+	return status >= http.StatusInternalServerError
+}
+
 // errNotFound is what getManifest gives for a tag or digest that is not there.
 var errNotFound = errors.New("not found")
 
@@ -134,14 +166,14 @@ func (r *Repository) getManifest(ctx context.Context, ref string, accept types.M
 	if resp.StatusCode == http.StatusNotFound {
 		return nil, "", errNotFound
 	}
-	if err := transport.CheckError(resp, http.StatusOK); err != nil {
-		return nil, "", explain(err, r.name)
+	if err := r.answered(resp); err != nil {
+		return nil, "", err
 	}
 	if body, err = readBounded(resp.Body, maxManifest); err != nil {
 		return nil, "", err
 	}
 	if h, err := v1.NewHash(ref); err == nil && hashOf(body) != h {
-		return nil, "", fmt.Errorf("the registry gave other bytes for %s", ref)
+		return nil, "", unusable{fmt.Errorf("the registry gave other bytes for %s", ref)}
 	}
 	return body, resp.Header.Get("Etag"), nil
 }
@@ -149,11 +181,13 @@ func (r *Repository) getManifest(ctx context.Context, ref string, accept types.M
 // Manifest reads the manifest that d points at, checking size and digest.
 func (r *Repository) Manifest(ctx context.Context, d v1.Descriptor) ([]byte, error) {
 	body, _, err := r.getManifest(ctx, d.Digest.String(), d.MediaType)
+	if errors.Is(err, errNotFound) {
+		err = unusable{err}
+	} else if err == nil && int64(len(body)) != d.Size {
+		err = unusable{fmt.Errorf("it has %d bytes, not %d", len(body), d.Size)}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reading manifest %s: %w", d.Digest, err)
-	}
-	if int64(len(body)) != d.Size {
-		return nil, fmt.Errorf("reading manifest %s: it has %d bytes, not %d", d.Digest, len(body), d.Size)
 	}
 	return body, nil
 }
@@ -169,10 +203,10 @@ func (r *Repository) Blob(ctx context.Context, d v1.Descriptor) ([]byte, error) 
 
 func (r *Repository) blob(ctx context.Context, d v1.Descriptor) ([]byte, error) {
 	if d.Digest.Algorithm != "sha256" {
-		return nil, fmt.Errorf("digest algorithm %q is not known", d.Digest.Algorithm)
+		return nil, unusable{fmt.Errorf("digest algorithm %q is not known", d.Digest.Algorithm)}
 	}
 	if d.Size < 0 || d.Size > maxBlob {
-		return nil, fmt.Errorf("%d bytes are more than the %d that are read", d.Size, maxBlob)
+		return nil, unusable{fmt.Errorf("%d bytes are more than the %d that are read", d.Size, maxBlob)}
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.url("blobs", d.Digest.String()), nil)
 	if err != nil {
@@ -183,18 +217,18 @@ func (r *Repository) blob(ctx context.Context, d v1.Descriptor) ([]byte, error) 
 		return nil, explain(err, r.name)
 	}
 	defer resp.Body.Close()
-	if err := transport.CheckError(resp, http.StatusOK); err != nil {
-		return nil, explain(err, r.name)
+	if err := r.answered(resp); err != nil {
+		return nil, err
 	}
 	data, err := readBounded(resp.Body, d.Size)
 	if err != nil {
 		return nil, err
 	}
 	if int64(len(data)) != d.Size {
-		return nil, fmt.Errorf("it has %d bytes, not %d", len(data), d.Size)
+		return nil, unusable{fmt.Errorf("it has %d bytes, not %d", len(data), d.Size)}
 	}
 	if hashOf(data) != d.Digest {
-		return nil, errors.New("the registry gave other bytes")
+		return nil, unusable{errors.New("the registry gave other bytes")}
 	}
 	return data, nil
 }
@@ -205,7 +239,7 @@ func readBounded(r io.Reader, limit int64) ([]byte, error) {
 		return nil, err
 	}
 	if int64(len(data)) > limit {
-		return nil, fmt.Errorf("more than the expected %d bytes", limit)
+		return nil, unusable{fmt.Errorf("more than the expected %d bytes", limit)}
 	}
 	return data, nil
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -197,6 +198,14 @@ func conform(t *testing.T, r smoke.Runner) {
 		for name, tt := range processes {
 			t.Run(name, func(t *testing.T) { tt.check(ctx, t, img) })
 		}
+		for name, p := range impossible {
+			t.Run(name, func(t *testing.T) {
+				p.Network, p.Stdout, p.Stderr = suite.NetworkNone, io.Discard, io.Discard
+				if exit, err := img.Run(ctx, p); err == nil {
+					t.Errorf("exit %d, want an error", exit)
+				}
+			})
+		}
 		t.Run("killed at the end of its time", func(t *testing.T) { killed(ctx, t, img) })
 		return sentinel
 	})
@@ -234,11 +243,20 @@ var processes = map[string]process{
 	"no such program":    {smoke.Process{Args: []string{"nosuchprogram"}}, smoke.ExitNotFound, "", "nosuchprogram"},
 	"no such path":       {smoke.Process{Args: []string{"/no/such"}}, smoke.ExitNotFound, "", "/no/such"},
 	"not executable":     {smoke.Process{Args: []string{"/etc/passwd"}}, smoke.ExitNotExecutable, "", "permission denied"},
-	"no input":           {smoke.Process{Args: []string{"cat"}}, 0, "", ""},
-	"much output":        {smoke.Process{Args: sh("head -c 3000000 /dev/zero | tr '\\0' x")}, 0, strings.Repeat("x", 3_000_000), ""},
-	"no network":         {smoke.Process{Args: sh("tail -n +2 /proc/net/route; ls /sys/class/net 2>/dev/null | grep -v -e lo -e tunl -e gre -e sit -e ip -e erspan -e bond"), User: "root"}, 1, "", ""},
-	"a fresh container":  {smoke.Process{Args: sh("test ! -e /left && touch /left"), User: "root"}, 0, "", ""},
-	"and another":        {smoke.Process{Args: sh("test ! -e /left && touch /left"), User: "root"}, 0, "", ""},
+	"a runtime's words": {
+		smoke.Process{Args: sh("echo 'runc run failed: unable to start container process: no such file or directory' >&2; exit 3")}, 3, "", "runc run failed",
+	},
+	"no input":          {smoke.Process{Args: []string{"cat"}}, 0, "", ""},
+	"much output":       {smoke.Process{Args: sh("head -c 3000000 /dev/zero | tr '\\0' x")}, 0, strings.Repeat("x", 3_000_000), ""},
+	"no network":        {smoke.Process{Args: sh("tail -n +2 /proc/net/route; ls /sys/class/net 2>/dev/null | grep -v -e lo -e tunl -e gre -e sit -e ip -e erspan -e bond"), User: "root"}, 1, "", ""},
+	"a fresh container": {smoke.Process{Args: sh("test ! -e /left && touch /left"), User: "root"}, 0, "", ""},
+	"and another":       {smoke.Process{Args: sh("test ! -e /left && touch /left"), User: "root"}, 0, "", ""},
+}
+
+// impossible are processes that say nothing about the image: they cannot be.
+var impossible = map[string]smoke.Process{
+	"no such user":            {Args: []string{"true"}, User: "nosuchuser"},
+	"a file as its directory": {Args: []string{"true"}, Dir: "/etc/passwd"},
 }
 
 func (c process) check(ctx context.Context, t *testing.T, img smoke.Image) {

@@ -68,6 +68,9 @@ func (p *parser) args(n *yaml.Node) []string {
 	for _, item := range items {
 		var arg string
 		p.word(item, &arg)
+		if p.full {
+			return nil
+		}
 		args = append(args, arg)
 	}
 	if items != nil && (len(args) == 0 || args[0] == "") {
@@ -86,6 +89,9 @@ func (p *parser) patterns(n *yaml.Node) []Pattern {
 	for _, item := range items {
 		var s string
 		if !p.word(item, &s) {
+			if p.full {
+				return nil
+			}
 			continue
 		}
 		pattern, err := NewPattern(s)

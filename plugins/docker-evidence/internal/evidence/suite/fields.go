@@ -16,6 +16,8 @@ import (
 type parser struct {
 	file     string
 	mistakes fault.List
+	bytes    int  // of strings, those of aliases as often as they are used
+	full     bool // bytes exceeded maxExpanded
 }
 
 // fields say what to do with the value of each key that a mapping may have.
@@ -84,6 +86,13 @@ func (p *parser) word(n *yaml.Node, out *string) bool {
 	}
 	if strings.ContainsRune(n.Value, 0) {
 		p.errorf(n, "the string holds a zero byte")
+		return false
+	}
+	if p.bytes += len(n.Value) + 1; p.bytes > maxExpanded {
+		if !p.full {
+			p.errorf(n, "with its aliases the suite is larger than %d bytes", maxExpanded)
+		}
+		p.full = true
 		return false
 	}
 	*out = n.Value

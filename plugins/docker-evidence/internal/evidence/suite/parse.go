@@ -19,6 +19,8 @@ import (
 const (
 	MaxSize     = 1 << 20 // bytes
 	maxCommands = 1000
+	// What strings add up to once aliases are replaced by what they stand for.
+	maxExpanded = 8 << 20
 	maxTimeout  = 24 * time.Hour
 )
 

@@ -22,6 +22,9 @@ func NewPattern(s string) (Pattern, error) {
 	if len(s) < 3 || !strings.HasPrefix(s, "/") || !strings.HasSuffix(s, "/") {
 		return Pattern{text: s}, nil
 	}
+	if _, err := regexp.Compile(s[1 : len(s)-1]); err != nil {
+		return Pattern{}, fmt.Errorf("regular expression: %w", err)
+	}
 	re, err := regexp.Compile("(?m)" + s[1:len(s)-1])
 	if err != nil {
 		return Pattern{}, fmt.Errorf("regular expression: %w", err)

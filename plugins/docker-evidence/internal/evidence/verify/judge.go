@@ -11,6 +11,7 @@ import (
 	"github.com/dockerfactory/dockerfactory/plugins/docker-evidence/internal/evidence/bundle"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-evidence/internal/evidence/intoto"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-evidence/internal/evidence/record"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-evidence/internal/evidence/referrers"
 	"github.com/dockerfactory/dockerfactory/shared/wire"
 )
 
@@ -64,8 +65,8 @@ func (e *Entry) readRecord(predicate []byte, subject string) error {
 	return nil
 }
 
-// complete reads what valid records name by digest, and marks those whose logs or
-// SBOM are missing or have changed.
+// complete reads what signed records name by digest, and marks those whose logs
+// or SBOM are missing or have changed.
 func (c *collection) complete(ctx context.Context) error {
 	sboms := map[string]bool{}
 	for _, e := range c.entries {
@@ -83,7 +84,7 @@ func (c *collection) complete(ctx context.Context) error {
 			return err
 		}
 		if problem != nil {
-			e.Problem, e.record = problem.Error(), nil
+			e.Problem = problem.Error()
 		}
 	}
 	return nil
@@ -110,10 +111,11 @@ func (c *collection) part(ctx context.Context, d intoto.Descriptor) (problem, er
 	}
 	data, err := c.source.Blob(ctx, blob)
 	if err != nil {
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
+		err = fmt.Errorf("%s: %w", d.Name, err)
+		if errors.Is(err, referrers.ErrUnusable) {
+			return err, nil
 		}
-		return fmt.Errorf("%s: %w", d.Name, err), nil
+		return nil, err
 	}
 	if size := d.Annotations["size"]; size != strconv.Itoa(len(data)) {
 		return fmt.Errorf("%s has %d bytes, not %s", d.Name, len(data), size), nil

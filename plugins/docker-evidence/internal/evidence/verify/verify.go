@@ -19,11 +19,14 @@ import (
 	"github.com/dockerfactory/dockerfactory/plugins/docker-evidence/internal/evidence/bundle"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-evidence/internal/evidence/key"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-evidence/internal/evidence/record"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-evidence/internal/evidence/referrers"
 	"github.com/dockerfactory/dockerfactory/shared/wire"
 )
 
 // A Source is where evidence lies. What it returns has been checked against the
-// descriptor's digest and size.
+// descriptor's digest and size; if they do not fit, or nothing is there, the
+// error is [referrers.ErrUnusable]. Any other error ends the verification: what
+// could not be read may have been the newest record.
 type Source interface {
 	List(ctx context.Context, subject v1.Hash) ([]v1.Descriptor, error)
 	Manifest(ctx context.Context, d v1.Descriptor) ([]byte, error)
@@ -44,7 +47,7 @@ type Report struct {
 	Subject string   `json:"subject"` // digest of the image's manifest
 	Valid   bool     `json:"valid"`
 	Reasons []string `json:"reasons,omitempty"` // why not
-	// Record is the newest valid compatibility record.
+	// Record is the newest compatibility record, if it is complete.
 	Record  *record.Record `json:"record,omitempty"`
 	Entries []Entry        `json:"entries"`
 }
@@ -109,11 +112,7 @@ type collection struct {
 func (c *collection) referrer(ctx context.Context, d v1.Descriptor) error {
 	raw, err := c.source.Manifest(ctx, d)
 	if err != nil {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		c.entries = append(c.entries, Entry{Digest: d.Digest.String(), Problem: err.Error()})
-		return nil
+		return c.unread(ctx, d, err)
 	}
 	var m struct {
 		ArtifactType string          `json:"artifactType"`
@@ -142,17 +141,28 @@ func (c *collection) referrer(ctx context.Context, d v1.Descriptor) error {
 	}
 	data, err := c.source.Blob(ctx, m.Layers[0])
 	if err != nil {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		c.entries = append(c.entries, Entry{Digest: d.Digest.String(), Problem: err.Error()})
-		return nil
+		return c.unread(ctx, d, err)
 	}
 	c.entries = append(c.entries, c.judge(data, d.Digest.String()))
 	return nil
 }
 
-// report sums up: the newest record decides.
+// unread notes an artifact that is not what the list says, and passes any other
+// error on.
+func (c *collection) unread(ctx context.Context, d v1.Descriptor, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case !errors.Is(err, referrers.ErrUnusable):
+		return err
+	}
+	c.entries = append(c.entries, Entry{Digest: d.Digest.String(), Problem: err.Error()})
+	return nil
+}
+
+// report sums up: the newest record that the key has signed decides, also if its
+// logs are gone. Otherwise whoever can delete them could bring an older record
+// back.
 func (c *collection) report(opts Options) Report {
 	r := Report{Subject: c.subject.String(), Entries: c.entries}
 	if r.Entries == nil {
@@ -163,19 +173,24 @@ func (c *collection) report(opts Options) Report {
 		want = record.Pass
 	}
 	have := map[string]bool{}
+	var newest *Entry
 	for i := range r.Entries {
 		e := &r.Entries[i]
-		if !e.Trusted || e.Problem != "" {
-			continue
+		if e.Trusted && e.Problem == "" {
+			have[e.Type] = true
 		}
-		have[e.Type] = true
-		if e.record != nil && (r.Record == nil || e.record.Finished.After(r.Record.Finished)) {
-			r.Record = e.record
+		if e.record != nil && (newest == nil || e.record.Outweighs(*newest.record)) {
+			newest = e
 		}
 	}
+	if newest != nil && newest.Problem == "" {
+		r.Record = newest.record
+	}
 	switch {
-	case r.Record == nil:
+	case newest == nil:
 		r.Reasons = append(r.Reasons, "no valid compatibility record")
+	case r.Record == nil:
+		r.Reasons = append(r.Reasons, "the newest compatibility record is not complete: "+newest.Problem)
 	case r.Record.Status != want:
 		r.Reasons = append(r.Reasons, fmt.Sprintf("the record says %s, not %s", r.Record.Status, want))
 	}

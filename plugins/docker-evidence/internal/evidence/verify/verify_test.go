@@ -29,6 +29,7 @@ import (
 type shelf struct {
 	list  []v1.Descriptor
 	blobs map[string][]byte
+	down  map[string]bool // hex digests that cannot be read now
 }
 
 func hashOf(data []byte) v1.Hash {
@@ -41,12 +42,17 @@ func (s *shelf) List(context.Context, v1.Hash) ([]v1.Descriptor, error) { return
 func (s *shelf) Manifest(ctx context.Context, d v1.Descriptor) ([]byte, error) { return s.Blob(ctx, d) }
 
 func (s *shelf) Blob(_ context.Context, d v1.Descriptor) ([]byte, error) {
+	if s.down[d.Digest.Hex] {
+		return nil, errDown
+	}
 	data, ok := s.blobs[d.Digest.Hex]
 	if !ok || int64(len(data)) != d.Size || hashOf(data) != d.Digest {
-		return nil, errors.New("other bytes")
+		return nil, fmt.Errorf("%w: other bytes", referrers.ErrUnusable)
 	}
 	return data, nil
 }
+
+var errDown = errors.New("503 Service Unavailable")
 
 func (s *shelf) attach(t *testing.T, subject v1.Descriptor, a referrers.Artifact) {
 	t.Helper()
@@ -173,6 +179,23 @@ func TestVerify(t *testing.T) {
 			s.attach(t, subject, bundled(sign(t, k, subject, wire.PredicateCompatibility, compatibility(subject, record.Pass, noon.Add(-time.Hour)))))
 			return s
 		}, verify.Options{}, "the record says fail, not pass"},
+		"a pass of the same second": {func() *shelf {
+			s := evidence(t, k, record.Fail, noon)
+			s.attach(t, subject, bundled(record1(subject)))
+			return s
+		}, verify.Options{}, "the record says fail, not pass"},
+		"a failure of the same second": {func() *shelf {
+			s := evidence(t, k, record.Pass, noon)
+			s.attach(t, subject, bundled(sign(t, k, subject, wire.PredicateCompatibility, compatibility(subject, record.Fail, noon))))
+			return s
+		}, verify.Options{}, "the record says fail, not pass"},
+		"a newer failure has lost its log": {func() *shelf {
+			s := evidence(t, k, record.Pass, noon)
+			failed := compatibility(subject, record.Fail, noon.Add(time.Hour))
+			failed.Suites[0].Log.Name, failed.Suites[0].Log.Digest = "lost.log", intoto.Digests(hashOf([]byte("lost")).String())
+			s.attach(t, subject, bundled(sign(t, k, subject, wire.PredicateCompatibility, failed)))
+			return s
+		}, verify.Options{}, "the newest compatibility record is not complete: lost.log is not attached"},
 		"another image's bundle": {func() *shelf {
 			s := &shelf{blobs: map[string][]byte{}}
 			s.attach(t, subject, pack(log, sbom))
@@ -202,13 +225,13 @@ func TestVerify(t *testing.T) {
 			s.attach(t, subject, pack(sbom))
 			s.attach(t, subject, bundled(record1(subject)))
 			return s
-		}, verify.Options{}, "no valid compatibility record"},
+		}, verify.Options{}, "the newest compatibility record is not complete: smoke.log is not attached"},
 		"truncated log": {func() *shelf {
 			s := &shelf{blobs: map[string][]byte{}}
 			s.attach(t, subject, pack(log[:len(log)-1], sbom))
 			s.attach(t, subject, bundled(record1(subject)))
 			return s
-		}, verify.Options{}, "no valid compatibility record"},
+		}, verify.Options{}, "the newest compatibility record is not complete: smoke.log is not attached"},
 		"SBOM as a blob": {func() *shelf {
 			s := &shelf{blobs: map[string][]byte{}}
 			s.attach(t, subject, pack(log, sbom))
@@ -220,14 +243,14 @@ func TestVerify(t *testing.T) {
 			s.attach(t, subject, pack(log))
 			s.attach(t, subject, bundled(record1(subject)))
 			return s
-		}, verify.Options{}, "no valid compatibility record"},
+		}, verify.Options{}, "the newest compatibility record is not complete: sbom.spdx.json is not attached"},
 		"another SBOM, well signed": {func() *shelf {
 			s := &shelf{blobs: map[string][]byte{}}
 			s.attach(t, subject, pack(log))
 			s.attach(t, subject, bundled(sign(t, k, subject, wire.PredicateSPDX, json.RawMessage(`{}`))))
 			s.attach(t, subject, bundled(record1(subject)))
 			return s
-		}, verify.Options{}, "no valid compatibility record"},
+		}, verify.Options{}, "the newest compatibility record is not complete: sbom.spdx.json is not attached"},
 		"annotations lie": {func() *shelf {
 			s := evidence(t, k, record.Fail, noon)
 			for i := range s.list {
@@ -287,6 +310,22 @@ func TestEveryChangedByteIsNoticed(t *testing.T) {
 	}
 	for i := range sbom {
 		try("SBOM", i, signed, log, flip(sbom, i))
+	}
+}
+
+// What cannot be read now may be a newer failure.
+func TestVerifyNeedsToReadEverything(t *testing.T) {
+	k := newKey(t)
+	s := evidence(t, k, record.Pass, noon)
+	failed := bundled(sign(t, k, subject, wire.PredicateCompatibility, compatibility(subject, record.Fail, noon.Add(time.Hour))))
+	s.attach(t, subject, failed)
+	for what, digest := range map[string]string{
+		"manifest": s.list[len(s.list)-1].Digest.Hex, "bundle": failed.Blobs[0].Descriptor().Digest.Hex, "log": hashOf(log).Hex,
+	} {
+		s.down = map[string]bool{digest: true}
+		if r, err := verify.Verify(t.Context(), s, subject.Digest, verify.Options{Key: k.Public()}); !errors.Is(err, errDown) {
+			t.Errorf("%s: error is %v, report is %+v", what, err, r)
+		}
 	}
 }
 

@@ -85,6 +85,9 @@ func (c *containers) Run(ctx context.Context, p smoke.Process) (status int, rerr
 	return exitStatus(err, stderr)
 }
 
+// runcFailed begins what runc says before it ends with status 1.
+const runcFailed = "runc run failed: "
+
 // exitStatus tells what the end of a process says about the image. runc itself
 // ends with a message on the process's stderr when it cannot start it.
 func exitStatus(err error, stderr *output) (int, error) {
@@ -95,10 +98,13 @@ func exitStatus(err error, stderr *output) (int, error) {
 	if !errors.As(err, &exit) {
 		return 0, fmt.Errorf("running a process: %w", err)
 	}
-	if bytes.Contains(stderr.kept(), []byte("runc run failed")) || bytes.Contains(stderr.kept(), []byte("unable to start container process")) {
-		if status, ok := runner.StartFailure(string(stderr.kept())); ok {
+	// An image can print the same, but then it has been started, and only fools
+	// its own suite.
+	if message, ok := bytes.CutPrefix(stderr.kept(), []byte(runcFailed)); ok && exit.ExitCode == 1 {
+		if status, ok := runner.StartFailure(string(message)); ok {
 			return status, nil
 		}
+		return 0, fmt.Errorf("starting a process: %s", bytes.TrimSpace(message))
 	}
 	// 255 is also what the daemon says when it does not know; then it says why.
 	if exit.ExitCode == gatewaypb.UnknownExitStatus && !strings.HasSuffix(err.Error(), "exit code: 255") {

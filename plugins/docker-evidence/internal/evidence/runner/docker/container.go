@@ -61,13 +61,13 @@ func (c *containers) Run(ctx context.Context, p smoke.Process) (status int, rerr
 		defer cancel()
 		_, err := c.runner.Engine.ContainerRemove(clean, created.ID, engine.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
 		if err != nil && rerr == nil {
-			rerr = fmt.Errorf("removing container %.12s: %w", created.ID, err)
+			rerr = fmt.Errorf("removing the container: %w", err)
 		}
 	}()
 
 	attached, err := c.runner.Engine.ContainerAttach(ctx, created.ID, engine.ContainerAttachOptions{Stream: true, Stdout: true, Stderr: true})
 	if err != nil {
-		return 0, fmt.Errorf("attaching to container %.12s: %w", created.ID, err)
+		return 0, fmt.Errorf("attaching to the container: %w", err)
 	}
 	var copyErr error
 	copied := make(chan struct{})
@@ -89,16 +89,16 @@ func (c *containers) Run(ctx context.Context, p smoke.Process) (status int, rerr
 			fmt.Fprintln(p.Stderr, err)
 			return status, nil
 		}
-		return 0, fmt.Errorf("starting container %.12s: %w", created.ID, err)
+		return 0, fmt.Errorf("starting the container: %w", err)
 	}
 	select {
 	case <-ctx.Done():
 		return 0, context.Cause(ctx)
 	case err := <-ended.Error:
-		return 0, fmt.Errorf("waiting for container %.12s: %w", created.ID, err)
+		return 0, fmt.Errorf("waiting for the container: %w", err)
 	case exit := <-ended.Result:
 		if exit.Error != nil {
-			return 0, fmt.Errorf("waiting for container %.12s: %w", created.ID, errors.New(exit.Error.Message))
+			return 0, fmt.Errorf("waiting for the container: %w", errors.New(exit.Error.Message))
 		}
 		status = int(exit.StatusCode)
 	}
@@ -107,7 +107,7 @@ func (c *containers) Run(ctx context.Context, p smoke.Process) (status int, rerr
 		return 0, context.Cause(ctx)
 	case <-copied:
 		if copyErr != nil {
-			return 0, fmt.Errorf("reading what container %.12s wrote: %w", created.ID, copyErr)
+			return 0, fmt.Errorf("reading what the container wrote: %w", copyErr)
 		}
 	}
 	return status, nil
