@@ -29,7 +29,7 @@ func (p *Pool) Clone(ctx context.Context, l disk.Lineage, id string, step progre
 	if !disk.ValidID(id) {
 		return nil, nil, fmt.Errorf("invalid id %q", id)
 	}
-	source, held, err := p.pin(ctx, l)
+	source, held, err := p.pin(ctx, l, step)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -49,11 +49,16 @@ func (p *Pool) Clone(ctx context.Context, l disk.Lineage, id string, step progre
 	}()
 	w := &disk.Working{ID: id, Root: filepath.Join(dir, "root"), Lineage: l}
 	began := p.options.Now()
+	if source != nil {
+		w.Parent = source.ID
+	}
+	if err = durable.WriteJSON(filepath.Join(dir, "copy.json"), copyFile{disk.Format, l, w.Parent, began.UTC()}, 0o600); err != nil {
+		return nil, nil, err
+	}
 	if source == nil {
 		w.Clone.Method = "empty"
 		err = p.backend.create(w.Root)
 	} else {
-		w.Parent = source.ID
 		w.Clone, err = p.cloneTree(ctx, w.Root, filepath.Join(p.generation(l, source.ID), "root"), step)
 	}
 	if err != nil {
@@ -79,8 +84,11 @@ func (p *Pool) claim(ctx context.Context, dir string) (*durable.Lock, error) {
 
 // pin returns the head with its lock held, so that it is not collected while it
 // is being cloned; nil and nil if there is no head.
-func (p *Pool) pin(ctx context.Context, l disk.Lineage) (*disk.Generation, *durable.Lock, error) {
+func (p *Pool) pin(ctx context.Context, l disk.Lineage, step progress.Step) (*disk.Generation, *durable.Lock, error) {
 	for range 10 {
+		if err := p.avoidBad(ctx, l, step); err != nil {
+			return nil, nil, err
+		}
 		g, err := p.head(l)
 		if g == nil && err == nil {
 			return nil, nil, nil
@@ -102,6 +110,25 @@ func (p *Pool) pin(ctx context.Context, l disk.Lineage) (*disk.Generation, *dura
 	}
 	return nil, nil, fault.Hint(errors.New("the head names a generation that does not exist"),
 		"remove %s to begin with an empty disk", filepath.Join(p.lineage(l), "head.json"))
+}
+
+// avoidBad moves a head that was marked as bad.
+func (p *Pool) avoidBad(ctx context.Context, l disk.Lineage, step progress.Step) error {
+	id, err := p.headID(l)
+	if err != nil || id == "" {
+		return err
+	}
+	bad, err := p.bad(l, id)
+	if err != nil || bad == nil {
+		return err
+	}
+	return p.change(ctx, l, func() error {
+		next, err := p.settle(ctx, l)
+		if err == nil {
+			fmt.Fprintf(step, "the head %s is bad (%s): it is %s now\n", id, bad.Reason, orNone(next))
+		}
+		return err
+	})
 }
 
 func (p *Pool) cloneTree(ctx context.Context, dst, src string, step progress.Step) (disk.Clone, error) {

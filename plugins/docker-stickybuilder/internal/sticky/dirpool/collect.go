@@ -41,12 +41,20 @@ func (p *Pool) collect(ctx context.Context, l disk.Lineage) error {
 	if err != nil {
 		return err
 	}
-	ids = slices.DeleteFunc(ids, func(id string) bool { return id == head })
 	var errs []error
-	for _, id := range ids[:max(0, len(ids)-(p.options.Keep-1))] {
+	for _, id := range surplus(ids, head, p.options.Keep) {
 		errs = append(errs, p.removeUnused(ctx, p.generation(l, id)))
 	}
 	return errors.Join(errs...)
+}
+
+// surplus returns those of ids, the oldest first, that are too many.
+func surplus(ids []string, head string, keep int) []string {
+	if slices.Contains(ids, head) {
+		keep--
+	}
+	ids = slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return id == head })
+	return ids[:max(0, len(ids)-keep)]
 }
 
 // Sweep removes working copies that no process holds any more, and what former

@@ -47,6 +47,9 @@ func (p *Pool) commit(ctx context.Context, w *disk.Working, g disk.Generation) e
 		return err
 	}
 	defer lock.Close()
+	if _, err := p.settle(ctx, w.Lineage); err != nil {
+		return err
+	}
 	if err := os.Rename(work, target); err != nil {
 		return err
 	}
@@ -55,6 +58,7 @@ func (p *Pool) commit(ctx context.Context, w *disk.Working, g disk.Generation) e
 	if err := os.Remove(filepath.Join(target, "lock")); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return errors.Join(err, os.Rename(target, work))
 	}
+	_ = os.Remove(filepath.Join(target, "copy.json"))
 	if err := p.publish(w, target); err != nil {
 		if errors.Is(err, disk.ErrConflict) {
 			return errors.Join(err, p.collect(ctx, w.Lineage))

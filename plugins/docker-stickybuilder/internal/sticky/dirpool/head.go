@@ -76,7 +76,7 @@ func (p *Pool) swapHead(l disk.Lineage, from, next string) error {
 		return err
 	}
 	if now != from {
-		return fmt.Errorf("%w: the head is %s and no longer %s", disk.ErrConflict, now, orNone(from))
+		return fmt.Errorf("%w: the head is %s and no longer %s", disk.ErrConflict, orNone(now), orNone(from))
 	}
 	return durable.WriteJSON(filepath.Join(p.lineage(l), "head.json"), headFile{disk.Format, l, next}, 0o600)
 }

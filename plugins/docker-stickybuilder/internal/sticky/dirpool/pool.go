@@ -3,8 +3,8 @@
 //
 //	PATH/pool.json, PATH/lock                   format; held while copies are claimed or swept
 //	PATH/lineages/LINEAGE/head.json             the current generation
-//	PATH/lineages/LINEAGE/generations/ID/       meta.json, lock, root/
-//	PATH/work/ID/                               lock, root/: a job's working copy
+//	PATH/lineages/LINEAGE/generations/ID/       meta.json, lock, root/, bad.json if it is never to be cloned
+//	PATH/work/ID/                               copy.json, lock, root/: a job's working copy
 //	PATH/trash/                                 what is being removed
 //
 // A working copy is made by a backend, the cheapest that the filesystem offers:
@@ -40,6 +40,8 @@ type Options struct {
 	Now  func() time.Time // required
 	Keep int              // generations kept per lineage; 0 means 3
 	Wait time.Duration    // how long to wait for a lock; 0 means 10 s
+
+	Existing bool // fail with fs.ErrNotExist, and make nothing, if there is no pool
 }
 
 // A Pool is an opened directory of disks. It holds no resources.
@@ -75,6 +77,8 @@ func (p *Pool) open() error {
 	}
 	var f poolFile
 	switch err := durable.ReadJSON(p.file("pool.json"), &f); {
+	case errors.Is(err, fs.ErrNotExist) && p.options.Existing:
+		return fault.Hint(fmt.Errorf("it is no disk pool: %w", fs.ErrNotExist), "a pool is made by the first docker stickybuilder up --disk dir:PATH")
 	case errors.Is(err, fs.ErrNotExist):
 		if err := p.create(); err != nil {
 			return writable(err)

@@ -28,6 +28,7 @@ var (
 	ErrInUse    = errors.New("the disk is in use")
 	ErrNoSpace  = errors.New("not enough space")
 	ErrConflict = errors.New("another job has committed meanwhile")
+	ErrBad      = errors.New("it was found to be bad")
 	ErrGone     = errors.New("the working copy is gone")
 )
 

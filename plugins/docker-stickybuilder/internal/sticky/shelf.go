@@ -1,0 +1,53 @@
+package sticky
+
+import (
+	"context"
+
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/dirpool"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disk"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/durable"
+)
+
+// A Shelf is a Disk whose generations can be handled one by one. Implementations
+// pass the suite in package disktest.
+type Shelf interface {
+	Disk
+	// Lineages lists what there are heads or generations of, by key and platform.
+	Lineages(context.Context) ([]disk.Lineage, error)
+	// Records describes a lineage's generations, the oldest first.
+	Records(context.Context, disk.Lineage) ([]disk.Record, error)
+	// Copies lists the working copies, the oldest first.
+	Copies(context.Context) ([]disk.Copy, error)
+	// Measure returns the bytes of a generation's files or, if there is no such
+	// generation, of a working copy's.
+	Measure(ctx context.Context, l disk.Lineage, id string) (int64, error)
+	// Hold returns a generation's directory, which stays until the lock is closed.
+	Hold(ctx context.Context, l disk.Lineage, id string) (root string, lock *durable.Lock, err error)
+	// Mark makes sure that a generation is never cloned again, and returns the
+	// head after that.
+	Mark(ctx context.Context, l disk.Lineage, id, reason string) (head string, err error)
+	// SetHead moves the head if it still is from, else returns disk.ErrConflict;
+	// disk.ErrBad for a generation that is marked.
+	SetHead(ctx context.Context, l disk.Lineage, from, to string) error
+	// Remove removes a generation; disk.ErrInUse for the head and while it is held.
+	Remove(ctx context.Context, l disk.Lineage, id string) error
+	// RemoveLineage removes a head with all generations; disk.ErrInUse while there
+	// is a working copy of it.
+	RemoveLineage(context.Context, disk.Lineage) error
+	// Garbage lists what nothing refers to if the newest keep generations of each
+	// lineage are to be kept, and Collect removes one of that unless it has come
+	// into use meanwhile.
+	Garbage(ctx context.Context, keep int) ([]disk.Garbage, error)
+	Collect(context.Context, disk.Garbage) (gone bool, err error)
+}
+
+var _ Shelf = (*dirpool.Pool)(nil)
+
+// OpenShelf opens a disk that exists by its --disk value.
+func (h Host) OpenShelf(spec string) (Shelf, error) {
+	s, err := disk.ParseSpec(spec)
+	if err != nil {
+		return nil, err
+	}
+	return dirpool.Open(s.Path, dirpool.Options{Now: h.Now, Existing: true})
+}
