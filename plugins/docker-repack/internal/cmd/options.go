@@ -8,6 +8,8 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/spf13/cobra"
 
+	"github.com/dockerfactory/dockerfactory/plugins/docker-repack/internal/repack"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-repack/internal/report"
 	"github.com/dockerfactory/dockerfactory/shared/cliplugin"
 	"github.com/dockerfactory/dockerfactory/shared/dockerauth"
 	"github.com/dockerfactory/dockerfactory/shared/fault"
@@ -46,6 +48,74 @@ func (f *workFlags) parse() ([]v1.Platform, error) {
 		out = append(out, *p)
 	}
 	return out, nil
+}
+
+// layerFlags are the flags that shape layers.
+type layerFlags struct {
+	targetSize  string
+	compression string
+	level       string
+	tempDir     string
+}
+
+func (f *layerFlags) addTo(cmd *cobra.Command) {
+	fs := cmd.Flags()
+	fs.StringVarP(&f.targetSize, "target-size", "t", "50MB", "Compressed size that each layer should have")
+	fs.StringVar(&f.compression, "compression", repack.Compressions[0], `Compression of the layers ("zstd"; "gzip" for engines before Docker 23)`)
+	fs.StringVar(&f.level, "compression-level", repack.Levels[0], `Effort of the compression ("fast", "balanced", "max")`)
+	fs.StringVar(&f.tempDir, "tmpdir", "", "Directory for temporary files, which take about the image's compressed size (default the system's)")
+	for name, values := range map[string][]string{
+		"target-size": {"20MB", "50MB", "100MB", "200MB"}, "compression": repack.Compressions, "compression-level": repack.Levels,
+	} {
+		_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp|cobra.ShellCompDirectiveKeepOrder))
+	}
+	_ = cmd.MarkFlagDirname("tmpdir")
+}
+
+func (f *layerFlags) parse() (repack.Options, error) {
+	o := repack.Options{Compression: f.compression, Level: f.level, TempDir: f.tempDir}
+	var err error
+	if o.TargetSize, err = repack.ParseTargetSize(f.targetSize); err != nil {
+		return o, cliplugin.Usage(err)
+	}
+	if err := o.Validate(); err != nil {
+		return o, cliplugin.Usage(err)
+	}
+	return o, nil
+}
+
+// analysisFlags say where the analysis of an image goes and how long its lists are.
+type analysisFlags struct {
+	file string
+	top  int
+}
+
+func (f *analysisFlags) addTo(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.file, "report", "", "Write the analysis to a file as well; its name ends in .json or .html")
+	cmd.Flags().IntVar(&f.top, "top", repack.DefaultTop, "Length of the analysis's lists of dead files, duplicates and directories")
+	_ = cmd.MarkFlagFilename("report", "json", "html")
+	_ = cmd.RegisterFlagCompletionFunc("top", cobra.NoFileCompletions)
+}
+
+func (f *analysisFlags) validate() error {
+	if f.top < 1 {
+		return cliplugin.Usage(fmt.Errorf("--top %d: must be 1 or more", f.top))
+	}
+	if f.file == "" {
+		return nil
+	}
+	if err := report.Check(f.file); err != nil {
+		return cliplugin.Usage(fmt.Errorf("--report %q: %w", f.file, err))
+	}
+	return nil
+}
+
+// write writes the report file if one is asked for.
+func (f *analysisFlags) write(a *repack.Analysis) error {
+	if f.file == "" {
+		return nil
+	}
+	return report.WriteFile(f.file, a)
 }
 
 func imageOptions(dockerCLI command.Cli, jobs int) image.Options {

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -20,13 +21,12 @@ import (
 
 type repackOptions struct {
 	workFlags
-	targetSize  string
-	compression string
-	level       string
-	tempDir     string
-	verify      bool
-	progress    string
-	output      render.Flags
+	layers   layerFlags
+	analysis analysisFlags
+	dryRun   bool
+	verify   bool
+	progress string
+	output   render.Flags
 }
 
 func newRepackCmd(dockerCLI command.Cli) *cobra.Command {
@@ -44,10 +44,13 @@ under its tag with "-repacked" after it. Of an index all images are repacked, or
 those that --platform chooses; attestations follow their images. Nothing appears
 under the name of DEST before all of it is there and has been compared.
 
+With --dry-run nothing is written, and DEST is not looked at.
+
 An image that is called like a subcommand is written docker://verify.` +
 			cliplugin.ExitStatusHelp(""),
 		Example: `  docker repack ghcr.io/org/app:1.2 ghcr.io/org/app:1.2-fast --target-size 50MB
   docker repack ghcr.io/org/app:1.2
+  docker repack ghcr.io/org/app:1.2 --report before-after.html
   docker repack docker://python:3.13 oci:///tmp/oci --target-size=50MB --platform linux/amd64`,
 		Args: cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -55,26 +58,18 @@ An image that is called like a subcommand is written docker://verify.` +
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
-	f := cmd.Flags()
-	f.StringVarP(&opts.targetSize, "target-size", "t", "50MB", "Compressed size that each layer should have")
-	f.StringVar(&opts.compression, "compression", repack.Compressions[0], `Compression of the layers ("zstd"; "gzip" for engines before Docker 23)`)
-	f.StringVar(&opts.level, "compression-level", repack.Levels[0], `Effort of the compression ("fast", "balanced", "max")`)
-	f.StringVar(&opts.tempDir, "tmpdir", "", "Directory for temporary files, which take about the image's compressed size (default the system's)")
-	f.BoolVar(&opts.verify, "verify", true, "Read the result back and compare it with the source; layouts are compared only on request")
-	opts.addTo(cmd)
+	opts.layers.addTo(cmd)
+	cmd.Flags().BoolVar(&opts.verify, "verify", true, "Read the result back and compare it with the source; layouts are compared only on request")
+	cmd.Flags().BoolVar(&opts.dryRun, "dry-run", false, `Only tell what would be done, as "docker repack plan" does`)
+	opts.analysis.addTo(cmd)
+	opts.workFlags.addTo(cmd)
 	display.AddFlag(cmd, &opts.progress)
 	opts.output.AddTo(cmd, "Print only the digest of the result")
-	for name, values := range map[string][]string{
-		"target-size": {"20MB", "50MB", "100MB", "200MB"}, "compression": repack.Compressions, "compression-level": repack.Levels,
-	} {
-		_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp|cobra.ShellCompDirectiveKeepOrder))
-	}
-	_ = cmd.MarkFlagDirname("tmpdir")
 	return cmd
 }
 
-// A report is what the command prints.
-type report struct {
+// An outcome is what the command prints.
+type outcome struct {
 	Source      string `json:"source"`
 	Destination string `json:"destination"`
 	*repack.Result
@@ -86,6 +81,9 @@ func runRepack(cmd *cobra.Command, dockerCLI command.Cli, opts repackOptions, ar
 	o, source, dest, err := opts.parse(args)
 	if err != nil {
 		return err
+	}
+	if opts.dryRun {
+		return printPlan(ctx, dockerCLI, source, o, planOutput{opts.jobs, opts.progress, opts.analysis, opts.output})
 	}
 	if !cmd.Flags().Changed("verify") {
 		o.Verify = dest.Kind == image.Registry
@@ -104,7 +102,10 @@ func runRepack(cmd *cobra.Command, dockerCLI command.Cli, opts repackOptions, ar
 	for _, w := range result.Warnings {
 		fmt.Fprintf(dockerCLI.Err(), "WARNING: %s\n", w)
 	}
-	r := report{source.String(), dest.String(), result, time.Since(start).Round(time.Millisecond).Seconds()}
+	if err := opts.analysis.write(result.Analysis); err != nil {
+		return err
+	}
+	r := outcome{source.String(), dest.String(), result, time.Since(start).Round(time.Millisecond).Seconds()}
 	return opts.output.Print(dockerCLI.Out(), r.Digest, r, r.table)
 }
 
@@ -127,19 +128,22 @@ func repackImage(ctx context.Context, source, dest image.Reference, o repack.Opt
 
 // parse checks everything that can be checked before any work is done.
 func (opts *repackOptions) parse(args []string) (o repack.Options, source, dest image.Reference, err error) {
-	o = repack.Options{Compression: opts.compression, Level: opts.level, TempDir: opts.tempDir, Verify: opts.verify}
 	fail := func(err error) (repack.Options, image.Reference, image.Reference, error) {
 		return o, source, dest, cliplugin.Usage(err)
 	}
-	if o.TargetSize, err = repack.ParseTargetSize(opts.targetSize); err != nil {
-		return fail(err)
-	}
-	if err := o.Validate(); err != nil {
+	if o, err = opts.layers.parse(); err != nil {
 		return fail(err)
 	}
 	if err := opts.output.Validate(); err != nil {
 		return fail(err)
 	}
+	if opts.dryRun && opts.output.Quiet {
+		return fail(errors.New("--quiet prints the result's digest, and with --dry-run there is no result"))
+	}
+	if err := opts.analysis.validate(); err != nil {
+		return fail(err)
+	}
+	o.Verify, o.Analyze, o.Top = opts.verify, opts.analysis.file != "", opts.analysis.top
 	if o.Platforms, err = opts.workFlags.parse(); err != nil {
 		return fail(err)
 	}
@@ -147,9 +151,10 @@ func (opts *repackOptions) parse(args []string) (o repack.Options, source, dest 
 	if source, err = image.Parse(args[0]); err != nil {
 		return fail(err)
 	}
-	if len(args) == 2 {
+	switch {
+	case len(args) == 2:
 		dest, err = image.Parse(args[1])
-	} else {
+	case !opts.dryRun:
 		dest, err = repack.DefaultDestination(source)
 	}
 	if err != nil {
@@ -158,7 +163,7 @@ func (opts *repackOptions) parse(args []string) (o repack.Options, source, dest 
 	return o, source, dest, nil
 }
 
-func (r report) table(w io.Writer) error {
+func (r outcome) table(w io.Writer) error {
 	fmt.Fprintf(w, "source\t%s\t%s\n", r.Source, r.SourceDigest)
 	fmt.Fprintf(w, "destination\t%s\t%s\n", r.Destination, r.Digest)
 	for _, i := range r.Images {

@@ -8,14 +8,12 @@ import (
 	"os"
 	"slices"
 	"strconv"
-	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/docker/cli/cli/command"
 	"github.com/spf13/cobra"
 
 	"github.com/dockerfactory/dockerfactory/plugins/docker-repack/internal/repack"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-repack/internal/report"
 	"github.com/dockerfactory/dockerfactory/shared/cliplugin"
 	"github.com/dockerfactory/dockerfactory/shared/image"
 	"github.com/dockerfactory/dockerfactory/shared/progress/display"
@@ -109,18 +107,9 @@ func comparisonTable(w io.Writer, c *repack.Comparison) error {
 		if d.Path != "" {
 			path = strconv.Quote(d.Path)
 		}
-		if _, err := fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", d.Platform, path, d.What, printable(d.A), printable(d.B)); err != nil {
+		if _, err := fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", d.Platform, path, d.What, report.Printable(d.A), report.Printable(d.B)); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// printable quotes a value that would move the cursor or break the table: the
-// targets of symlinks are any bytes.
-func printable(s string) string {
-	if !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
-		return strconv.Quote(s)
-	}
-	return s
 }

@@ -71,7 +71,7 @@ func Compare(ctx context.Context, a, b image.Subject, opts Options) (*Comparison
 				continue
 			}
 			if err := progress.Do(opts.Progress, fmt.Sprintf("reading %s %s", sides[i].Reference, platform), func(step progress.Step) error {
-				s, err := scan(ctx, o, nil, opts.Jobs, step)
+				s, err := scan(ctx, o, nil, nil, opts.Jobs, step)
 				if err == nil {
 					trees[i] = s.tree
 					sides[i].Trees[o.platform().String()] = s.tree.Digest().String()

@@ -25,42 +25,15 @@ func (r *run) image(ctx context.Context, o *original, platform string) (document
 		return document{}, err
 	}
 	defer sp.close()
-
-	var s *scanned
-	if err := progress.Do(r.opts.Progress, prefix+"reading source layers", func(step progress.Step) (err error) {
-		s, err = scan(ctx, o, sp, r.opts.Jobs, step)
-		return err
-	}); err != nil {
+	s, p, err := r.survey(ctx, o, sp, platform, prefix)
+	if err != nil {
 		return document{}, err
 	}
-	var p *plan
-	tree := ""
-	if err := progress.Do(r.opts.Progress, prefix+"planning layers", func(step progress.Step) error {
-		target := r.opts.TargetSize
-		if overlayAttributes(s.tree) {
-			target = math.MaxInt64
-			r.warn("%s: all is in one layer, for files have attributes of overlay mounts (trusted.overlay.*) that would hide other layers", platform)
-		}
-		all := units(s, r.codec.window)
-		factor, err := calibrate(ctx, s, all, r.codec, r.opts.Jobs)
-		if err != nil {
-			return err
-		}
-		p = makePlan(all, target, factor)
-		tree = s.tree.Digest().String()
-		fmt.Fprintf(step, "%d files in %d layers, tree %s\n", p.files, len(p.layers), tree)
-		return nil
-	}); err != nil {
-		return document{}, err
-	}
-	if p.capped {
-		r.warn("%s: layers of the target size would be more than %d, so they are larger", platform, maxLayers)
-	}
-
 	layers, sent, err := r.layers(ctx, s, p, prefix)
 	if err != nil {
 		return document{}, err
 	}
+	tree := p.tree
 	doc, err := r.documents(ctx, o, layers, tree, platform)
 	if err != nil {
 		return document{}, err
@@ -83,7 +56,52 @@ func (r *run) image(ctx context.Context, o *original, platform string) (document
 		}
 	}
 	r.result.Images = append(r.result.Images, res)
+	if r.opts.Analyze {
+		a, err := analyze(ctx, o, s, p, r.opts.Top)
+		if err != nil {
+			return document{}, err
+		}
+		a.Platform = platform
+		a.realize(layers)
+		r.result.Analysis.Images = append(r.result.Analysis.Images, a)
+	}
 	return doc, nil
+}
+
+// survey reads the source's layers into the spool and plans the new ones.
+func (r *run) survey(ctx context.Context, o *original, sp *spool, platform, prefix string) (s *scanned, p *plan, err error) {
+	if err := progress.Do(r.opts.Progress, prefix+"reading source layers", func(step progress.Step) (err error) {
+		var hidden *graveyard
+		if r.opts.Analyze {
+			hidden = &graveyard{}
+		}
+		s, err = scan(ctx, o, sp, hidden, r.opts.Jobs, step)
+		return err
+	}); err != nil {
+		return nil, nil, err
+	}
+	if err := progress.Do(r.opts.Progress, prefix+"planning layers", func(step progress.Step) error {
+		target := r.opts.TargetSize
+		if overlayAttributes(s.tree) {
+			target = math.MaxInt64
+			r.warn("%s: all is in one layer, for files have attributes of overlay mounts (trusted.overlay.*) that would hide other layers", platform)
+		}
+		all := units(s, r.codec.window)
+		factor, err := calibrate(ctx, s, all, r.codec, r.opts.Jobs)
+		if err != nil {
+			return err
+		}
+		p = makePlan(all, target, factor)
+		p.tree = s.tree.Digest().String()
+		fmt.Fprintf(step, "%d files in %d layers, tree %s\n", p.files, len(p.layers), p.tree)
+		return nil
+	}); err != nil {
+		return nil, nil, err
+	}
+	if p.capped {
+		r.warn("%s: layers of the target size would be more than %d, so they are larger", platform, maxLayers)
+	}
+	return s, p, nil
 }
 
 // layers writes, compresses and uploads the output layers. Uploads are waited for
@@ -163,7 +181,7 @@ func (r *run) verify(ctx context.Context, o *original, s *scanned, doc document,
 		if err != nil {
 			return fmt.Errorf("reading the result back: %w", err)
 		}
-		again, err := scan(ctx, back, nil, r.opts.Jobs, step)
+		again, err := scan(ctx, back, nil, nil, r.opts.Jobs, step)
 		if err != nil {
 			return fmt.Errorf("reading the result back: %w", err)
 		}

@@ -25,13 +25,9 @@ const referenceDigest = "vnd.docker.reference.digest"
 // and returns it. What is neither a chosen image nor an attestation of one is
 // carried over if no platform was chosen.
 func (r *run) index(ctx context.Context, d v1.Descriptor) (document, error) {
-	raw, err := readManifest(ctx, r.source, d)
+	raw, manifest, err := r.readIndex(ctx, d)
 	if err != nil {
 		return document{}, err
-	}
-	var manifest v1.IndexManifest
-	if err := json.Unmarshal(raw, &manifest); err != nil {
-		return document{}, fmt.Errorf("parsing index %s: %w", d.Digest, err)
 	}
 	moved, err := r.indexImages(ctx, manifest)
 	if err != nil {
@@ -82,11 +78,45 @@ func (r *run) index(ctx context.Context, d v1.Descriptor) (document, error) {
 	return doc, r.dst.PutManifest(ctx, doc.descriptor, doc.raw)
 }
 
+func (r *run) readIndex(ctx context.Context, d v1.Descriptor) (raw []byte, manifest v1.IndexManifest, err error) {
+	if raw, err = readManifest(ctx, r.source, d); err != nil {
+		return nil, manifest, err
+	}
+	if err := json.Unmarshal(raw, &manifest); err != nil {
+		return nil, manifest, fmt.Errorf("parsing index %s: %w", d.Digest, err)
+	}
+	return raw, manifest, nil
+}
+
+// A choice is an image of an index that the options ask for.
+type choice struct {
+	*original
+	platform string // as the index has it
+}
+
 // indexImages repacks the chosen images and returns where each of them went.
 func (r *run) indexImages(ctx context.Context, manifest v1.IndexManifest) (map[v1.Hash]v1.Descriptor, error) {
-	var chosen []*original
+	chosen, err := r.choose(ctx, manifest)
+	if err != nil {
+		return nil, err
+	}
+	moved := map[v1.Hash]v1.Descriptor{}
+	for _, c := range chosen {
+		doc, err := r.image(ctx, c.original, c.platform)
+		if err != nil {
+			return nil, err
+		}
+		moved[c.descriptor.Digest] = doc.descriptor
+	}
+	return moved, nil
+}
+
+// choose opens the images that the options ask for, each once; an error if there
+// are none.
+func (r *run) choose(ctx context.Context, manifest v1.IndexManifest) ([]choice, error) {
+	var chosen []choice
 	var platforms []v1.Platform
-	names := map[*original]string{}
+	seen := map[v1.Hash]bool{}
 	for _, child := range manifest.Manifests {
 		if image.IsAttestation(child) {
 			continue
@@ -108,25 +138,15 @@ func (r *run) indexImages(ctx context.Context, manifest v1.IndexManifest) (map[v
 			p = *child.Platform
 		}
 		platforms = append(platforms, p)
-		if r.wants(p) {
-			chosen, names[o] = append(chosen, o), p.String()
+		if r.wants(p) && !seen[child.Digest] {
+			seen[child.Digest] = true
+			chosen = append(chosen, choice{o, p.String()})
 		}
 	}
 	if len(chosen) == 0 {
 		return nil, noPlatform(platforms)
 	}
-	moved := map[v1.Hash]v1.Descriptor{}
-	for _, o := range chosen {
-		if _, done := moved[o.descriptor.Digest]; done {
-			continue
-		}
-		doc, err := r.image(ctx, o, names[o])
-		if err != nil {
-			return nil, err
-		}
-		moved[o.descriptor.Digest] = doc.descriptor
-	}
-	return moved, nil
+	return chosen, nil
 }
 
 // attestation copies an attestation manifest to the destination and returns its

@@ -45,8 +45,10 @@ type plan struct {
 	layers    [][]*unit
 	duplicate int64 // bytes of contents that are in the tree once more than needed
 	files     int
-	live      int64 // bytes of all files of the tree, each inode once
-	capped    bool  // the target would have taken more than maxLayers
+	live      int64   // bytes of all files of the tree, each inode once
+	capped    bool    // the target would have taken more than maxLayers
+	factor    float64 // corrects the units' costs
+	tree      string  // canonical tree digest
 }
 
 // units splits the tree. Directories that have something in them are no units:
@@ -114,7 +116,7 @@ func units(s *scanned, window int64) []*unit {
 // makePlan cuts the units, in their order, into layers of about target compressed
 // bytes, all of about one size. Factor corrects the units' costs.
 func makePlan(all []*unit, target int64, factor float64) *plan {
-	p := &plan{}
+	p := &plan{factor: factor}
 	var total float64
 	for _, u := range all {
 		total += u.cost * factor

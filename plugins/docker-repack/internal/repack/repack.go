@@ -26,13 +26,21 @@ type Options struct {
 	TempDir   string // for the spool and finished layers; "" means the system's
 	// Verify reads the result back from the destination and compares it, before
 	// the result gets its name.
-	Verify   bool
+	Verify bool
+	// Analyze makes [Run] fill Result.Analysis; [Plan] always does.
+	Analyze bool
+	// Top is how many files and groups each list of an [Analysis] has at most; 0
+	// means DefaultTop.
+	Top      int
 	Progress progress.Reporter // nil means nobody listens
 }
 
 func (o Options) withDefaults() Options {
 	if o.TargetSize == 0 {
 		o.TargetSize = DefaultTargetSize
+	}
+	if o.Top == 0 {
+		o.Top = DefaultTop
 	}
 	if o.Progress == nil {
 		o.Progress = progress.Discard
@@ -54,6 +62,8 @@ type Result struct {
 	Images       []ImageResult `json:"images"`
 	// Warnings tell what does not apply to the result any more.
 	Warnings []string `json:"warnings,omitempty"`
+	// Analysis is nil without Options.Analyze.
+	Analysis *Analysis `json:"-"`
 }
 
 // An ImageResult is one platform of a [Result]. Sizes are in bytes.
@@ -96,6 +106,9 @@ func Run(ctx context.Context, source image.Subject, dst Destination, opts Option
 		opts: opts, codec: c, source: subjectStore{source}, dst: dst,
 		result: &Result{SourceDigest: source.Descriptor.Digest.String()},
 	}
+	if opts.Analyze {
+		r.result.Analysis = &Analysis{Source: source.Reference.String(), SourceDigest: r.result.SourceDigest}
+	}
 	var doc document
 	if source.IsIndex() {
 		doc, err = r.index(ctx, source.Descriptor)
@@ -111,6 +124,9 @@ func Run(ctx context.Context, source image.Subject, dst Destination, opts Option
 	}); err != nil {
 		return nil, err
 	}
+	if r.result.Analysis != nil {
+		r.result.Analysis.Warnings = r.result.Warnings
+	}
 	return r.result, nil
 }
 
@@ -124,14 +140,19 @@ type run struct {
 
 // single repacks a source that is one image.
 func (r *run) single(ctx context.Context, d v1.Descriptor) (document, error) {
-	o, err := r.open(ctx, d)
+	o, err := r.openSingle(ctx, d)
 	if err != nil {
 		return document{}, err
 	}
-	if !r.wants(o.platform()) {
-		return document{}, noPlatform([]v1.Platform{o.platform()})
-	}
 	return r.image(ctx, o, o.platform().String())
+}
+
+func (r *run) openSingle(ctx context.Context, d v1.Descriptor) (*original, error) {
+	o, err := r.open(ctx, d)
+	if err == nil && !r.wants(o.platform()) {
+		err = noPlatform([]v1.Platform{o.platform()})
+	}
+	return o, err
 }
 
 func (r *run) open(ctx context.Context, d v1.Descriptor) (*original, error) {

@@ -34,6 +34,15 @@ type scanned struct {
 	contents []*contents // by source layer; nil without a spool
 	files    int         // in all layers, hidden ones included
 	bytes    int64
+	layers   []scannedLayer
+	hidden   *graveyard // nil unless asked for
+}
+
+// A scannedLayer is what is known of one source layer before merging.
+type scannedLayer struct {
+	entries int   // whiteouts and markers included
+	bytes   int64 // contents of its files
+	tar     int64 // the uncompressed layer
 }
 
 // contents finds the files of one source layer in the spool.
@@ -48,17 +57,18 @@ func (c *contents) offset(ordinal int) int64 {
 }
 
 // scan reads all layers of an image, at most jobs at a time, and merges them.
-// Contents go to the spool, or nowhere if it is nil.
-func scan(ctx context.Context, o *original, sp *spool, jobs int, step progress.Step) (*scanned, error) {
+// Contents go to the spool, and the names that layers hide to hidden; either may
+// be nil.
+func scan(ctx context.Context, o *original, sp *spool, hidden *graveyard, jobs int, step progress.Step) (*scanned, error) {
 	n := len(o.manifest.Layers)
-	s := &scanned{contents: make([]*contents, n)}
+	s := &scanned{contents: make([]*contents, n), layers: make([]scannedLayer, n), hidden: hidden}
 	sets := make([]*layer.Changeset, n)
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(max(jobs, 1))
 	for i := range n {
 		g.Go(func() error {
 			var err error
-			if sets[i], s.contents[i], err = scanLayer(ctx, o, i, sp, step); err != nil {
+			if sets[i], s.contents[i], s.layers[i].tar, err = scanLayer(ctx, o, i, sp, step); err != nil {
 				return fmt.Errorf("reading layer %d, %s: %w", i, o.manifest.Layers[i].Digest, err)
 			}
 			return nil
@@ -67,54 +77,59 @@ func scan(ctx context.Context, o *original, sp *spool, jobs int, step progress.S
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
-	for _, c := range sets {
+	for i, c := range sets {
+		s.layers[i].entries, s.layers[i].bytes = c.Len(), c.Bytes
 		s.files += c.Files
 		s.bytes += c.Bytes
 	}
+	var observer func(layer.Hidden)
+	if hidden != nil {
+		observer = hidden.add
+	}
 	var err error
-	if s.tree, err = layer.Merge(sets); err != nil {
+	if s.tree, err = layer.MergeObserved(sets, observer); err != nil {
 		return nil, fmt.Errorf("merging the layers of %s: %w", o.descriptor.Digest, err)
 	}
 	return s, nil
 }
 
-func scanLayer(ctx context.Context, o *original, i int, sp *spool, step progress.Step) (*layer.Changeset, *contents, error) {
+func scanLayer(ctx context.Context, o *original, i int, sp *spool, step progress.Step) (*layer.Changeset, *contents, int64, error) {
 	for try := 1; ; try++ {
-		set, c, err := scanOnce(ctx, o, i, sp, step)
+		set, c, n, err := scanOnce(ctx, o, i, sp, step)
 		var transient fetchError
 		if err == nil || ctx.Err() != nil || !errors.As(err, &transient) {
-			return set, c, err
+			return set, c, n, err
 		}
 		if try == attempts {
 			if fault.HintOf(err) == "" {
 				err = fault.Hint(err, "the connection broke %d times: try again later", try)
 			}
-			return nil, nil, err
+			return nil, nil, 0, err
 		}
 		fmt.Fprintf(step, "layer %d: %v; asking again\n", i, err)
 		select {
 		case <-time.After(time.Duration(try) * pause):
 		case <-ctx.Done():
-			return nil, nil, context.Cause(ctx)
+			return nil, nil, 0, context.Cause(ctx)
 		}
 	}
 }
 
-func scanOnce(ctx context.Context, o *original, i int, sp *spool, step progress.Step) (*layer.Changeset, *contents, error) {
+func scanOnce(ctx context.Context, o *original, i int, sp *spool, step progress.Step) (*layer.Changeset, *contents, int64, error) {
 	d := o.manifest.Layers[i]
 	blob, err := o.store.Blob(ctx, d)
 	if err != nil {
-		return nil, nil, fetchError{err}
+		return nil, nil, 0, fetchError{err}
 	}
 	id := fmt.Sprintf("layer %d %s", i, d.Digest.Hex[:12])
 	blob, err = verify(blob, d, func(n int64) { step.Bytes(id, n, d.Size) })
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, 0, err
 	}
 	defer blob.Close()
 	plain, err := layer.Decompress(blob)
 	if err != nil {
-		return nil, nil, blame(ctx, blob, err)
+		return nil, nil, 0, blame(ctx, blob, err)
 	}
 	defer plain.Close()
 	checked := &diffID{r: plain, hash: sha256.New(), want: o.config.RootFS.DiffIDs[i]}
@@ -136,7 +151,7 @@ func scanOnce(ctx context.Context, o *original, i int, sp *spool, step progress.
 			err = flushed
 		}
 	}
-	return set, c, blame(ctx, blob, err)
+	return set, c, checked.n, blame(ctx, blob, err)
 }
 
 // blame returns the reason why a blob could not be unpacked: if its digest is
@@ -158,11 +173,13 @@ type diffID struct {
 	r    io.Reader
 	hash hash.Hash
 	want v1.Hash
+	n    int64
 }
 
 func (d *diffID) Read(p []byte) (int, error) {
 	n, err := d.r.Read(p)
 	d.hash.Write(p[:n])
+	d.n += int64(n)
 	if errors.Is(err, io.EOF) {
 		if got := hex.EncodeToString(d.hash.Sum(nil)); got != d.want.Hex || d.want.Algorithm != "sha256" {
 			return n, fmt.Errorf("%w: the config's diff_id is %s, the content's sha256:%s", ErrDigest, d.want, got)
