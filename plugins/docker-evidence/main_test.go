@@ -71,23 +71,17 @@ func push(tag string, based bool) (image.Reference, error) {
 	if err != nil {
 		return image.Reference{}, err
 	}
-	img, err := random.Image(64, 1)
+	img, err := random.Image(64, 2)
 	if err != nil {
 		return image.Reference{}, err
 	}
-	img, err = mutate.ConfigFile(img, &v1.ConfigFile{OS: "linux", Architecture: "amd64"})
+	config, err := img.ConfigFile()
 	if err != nil {
 		return image.Reference{}, err
 	}
-	layers, err := random.Image(64, 1)
-	if err != nil {
-		return image.Reference{}, err
-	}
-	all, err := layers.Layers()
-	if err != nil {
-		return image.Reference{}, err
-	}
-	if img, err = mutate.AppendLayers(img, all...); err != nil {
+	config = config.DeepCopy()
+	config.OS, config.Architecture = "linux", "amd64"
+	if img, err = mutate.ConfigFile(img, config); err != nil {
 		return image.Reference{}, err
 	}
 	if based {

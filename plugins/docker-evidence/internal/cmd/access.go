@@ -3,6 +3,7 @@ package cmd
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"strconv"
@@ -53,14 +54,16 @@ func addPlatformFlag(cmd *cobra.Command, platform *string) {
 const maxKeyFile = 1 << 20
 
 func readFile(path string, limit int64) ([]byte, error) {
-	info, err := os.Stat(path)
+	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	if info.Size() > limit {
-		return nil, fmt.Errorf("%s is larger than %d bytes", path, limit)
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, limit+1)) // devices and pipes have no size
+	if err == nil && int64(len(data)) > limit {
+		err = fmt.Errorf("%s is larger than %d bytes", path, limit)
 	}
-	return os.ReadFile(path)
+	return data, err
 }
 
 func readPrivate(path string) (*key.Private, error) {

@@ -46,7 +46,9 @@ func newRunCommand(dockerCLI command.Cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run [OPTIONS] IMAGE --suite FILE...",
 		Short: "Test an image, list its packages, and record, sign and attach the result",
-		Long: `Test an image, list its packages, and record, sign and attach the result.
+		Long: `Test an image, list its packages, and record, sign and attach the result. The
+record also holds the digest of the image's file tree, the one that docker repack
+verify compares.
 
 IMAGE is a name in a registry, or oci://DIR for an OCI layout (with a builder
 only). It is resolved to a digest once; everything else works on the image of that

@@ -52,8 +52,9 @@ func newVerifyCommand(dockerCLI command.Cli) *cobra.Command {
 read access to the registry. Every verdict comes from what the key has signed;
 annotations are never believed. Bundles of other keys are listed as not trusted.
 
-The newest compatibility record decides. Its logs and its SBOM must be attached
-too, byte for byte.
+The newest compatibility record that the key has signed decides, of two of the
+same second the worse one. Its logs and its SBOM must be attached too, byte for
+byte; without them no older record takes its place.
 
 With --record the bundles are read from files, and the registry is asked only if
 IMAGE has no digest.` + cliplugin.ExitStatusHelp("no valid record, another status, or a missing type"),

@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
@@ -215,6 +216,33 @@ func TestRefusedBeforeAnythingRuns(t *testing.T) {
 			}
 			nothingLeft(t, opts, r)
 		})
+	}
+}
+
+func TestRecordOfALayoutHoldsNoPath(t *testing.T) {
+	opts, _, _ := setUp(t, "")
+	dir := t.TempDir()
+	path, err := layout.Write(dir, empty.Index)
+	if err == nil {
+		err = path.AppendImage(opts.Platform.Image)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts.Subject.Reference = image.Reference{Kind: image.Layout, Dir: dir}
+	opts.Attach, opts.SBOM = nil, true
+	if _, err := evidence.Run(t.Context(), opts); err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(opts.RecordDir, "*"))
+	if err != nil || len(files) < 6 {
+		t.Fatal(files, err)
+	}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil || strings.Contains(string(data), dir) {
+			t.Errorf("%s holds the path of the layout; %v", filepath.Base(file), err)
+		}
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/dockerfactory/dockerfactory/plugins/docker-evidence/internal/evidence/intoto"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-evidence/internal/evidence/key"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-evidence/internal/evidence/record"
+	"github.com/dockerfactory/dockerfactory/shared/fault"
 	"github.com/dockerfactory/dockerfactory/shared/wire"
 )
 
@@ -47,7 +48,8 @@ type Cell struct {
 
 // Read returns the cells of the records in dir, by manifest, id and platform.
 // With a key, each newest record is checked against its bundle. Files that belong
-// to records are passed over; a record that cannot be read is an error.
+// to records are passed over; records that cannot be read are an error, which
+// names them all.
 func Read(dir fs.FS, public *key.Public) ([]Cell, error) {
 	names, err := fs.Glob(dir, "*.json")
 	if err != nil {
@@ -55,13 +57,15 @@ func Read(dir fs.FS, public *key.Public) ([]Cell, error) {
 	}
 	cells := map[[3]string]*Cell{}
 	newest := map[*Cell]record.Record{}
+	var damaged fault.List
 	for _, name := range names {
 		if strings.Contains(strings.TrimSuffix(name, ".json"), ".") {
 			continue // a bundle or an SBOM
 		}
 		r, err := read(dir, name)
 		if err != nil {
-			return nil, fmt.Errorf("reading record %s: %w", name, err)
+			damaged.Add(fmt.Errorf("reading record %s: %w", name, err))
+			continue
 		}
 		c := cell(r, name)
 		at := [3]string{c.Manifest, c.ManifestID, c.Platform}
@@ -75,6 +79,9 @@ func Read(dir fs.FS, public *key.Public) ([]Cell, error) {
 			delete(newest, old)
 		}
 		cells[at], newest[&c] = &c, r
+	}
+	if err := damaged.Err(); err != nil {
+		return nil, err
 	}
 	out := make([]Cell, 0, len(cells))
 	for _, c := range cells {

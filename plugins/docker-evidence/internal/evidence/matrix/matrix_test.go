@@ -146,9 +146,12 @@ func TestSigned(t *testing.T) {
 }
 
 func TestDamagedRecordIsAnError(t *testing.T) {
-	dir := fstest.MapFS{"0123456789ab-0123456789ab.json": {Data: []byte(`{"schema":"x"}`)}}
-	if _, err := matrix.Read(dir, nil); err == nil || !strings.Contains(err.Error(), "0123456789ab-0123456789ab.json") {
-		t.Errorf("err = %v", err)
+	dir := fstest.MapFS{"0123456789ab-0123456789ab.json": {Data: []byte(`{"schema":"x"}`)}, "half.json": {Data: []byte(`{`)}}
+	_, err := matrix.Read(dir, nil)
+	for name := range dir {
+		if err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("err = %v, does not name %s", err, name)
+		}
 	}
 	if cells, err := matrix.Read(fstest.MapFS{}, nil); err != nil || len(cells) != 0 {
 		t.Errorf("an empty directory: %v, %v", cells, err)

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
@@ -52,9 +54,10 @@ var errOverwritten = errors.New("another client has written meanwhile")
 func (r *Repository) updateTag(ctx context.Context, subject v1.Hash, entries []v1.Descriptor) error {
 	settle, backoff := r.pace.Settle, r.pace.Settle/20
 	settled := true // nothing of ours was written since the last wait
+	gone := map[v1.Hash]bool{}
 	for range r.pace.Attempts {
 		start := time.Now() //nolint:forbidigo // a measured latency, not a date
-		wrote, err := r.writeTag(ctx, subject, entries, settle/2)
+		wrote, err := r.writeTag(ctx, subject, entries, gone, settle/2)
 		switch {
 		case err == nil && !wrote && settled:
 			return nil
@@ -66,6 +69,12 @@ func (r *Repository) updateTag(ctx context.Context, subject v1.Hash, entries []v
 			continue
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
+		case namesMissing(err):
+			more, lookErr := r.addGone(ctx, subject, gone)
+			if lookErr != nil || !more {
+				return errors.Join(err, lookErr)
+			}
+			continue
 		case !errors.Is(err, errOverwritten):
 			return err
 		}
@@ -83,9 +92,10 @@ func (r *Repository) updateTag(ctx context.Context, subject v1.Hash, entries []v
 	return fmt.Errorf("giving up after writing tag %s %d times: %w", fallbackTag(subject), r.pace.Attempts, errOverwritten)
 }
 
-// writeTag reads the index, adds what is missing, writes it within limit, and
-// looks whether it is there. It reports whether it had to write.
-func (r *Repository) writeTag(ctx context.Context, subject v1.Hash, entries []v1.Descriptor, limit time.Duration) (bool, error) {
+// writeTag reads the index, adds what is missing, leaves out what is gone, writes
+// it within limit, and looks whether it is there. It reports whether it had to
+// write.
+func (r *Repository) writeTag(ctx context.Context, subject v1.Hash, entries []v1.Descriptor, gone map[v1.Hash]bool, limit time.Duration) (bool, error) {
 	limited, cancel := context.WithTimeoutCause(ctx, limit, errOverwritten)
 	defer cancel()
 	index, err := r.readIndex(limited, subject)
@@ -94,6 +104,9 @@ func (r *Repository) writeTag(ctx context.Context, subject v1.Hash, entries []v1
 	}
 	missing, err := index.missing(entries)
 	if err != nil || len(missing) == 0 {
+		return false, err
+	}
+	if err := index.drop(gone); err != nil {
 		return false, err
 	}
 	body, err := index.with(missing)
@@ -116,6 +129,42 @@ func (r *Repository) writeTag(ctx context.Context, subject v1.Hash, entries []v1
 		return false, errOverwritten
 	}
 	return true, nil
+}
+
+// namesMissing reports whether a registry has refused an index because it lists
+// manifests that are not there. The referrers tag comes to that when a manifest is
+// deleted and its entry stays, and nothing could be attached any more.
+func namesMissing(err error) bool {
+	var refused *transport.Error
+	return errors.As(err, &refused) && slices.ContainsFunc(refused.Errors, func(d transport.Diagnostic) bool {
+		switch d.Code { // registries differ
+		case transport.ManifestBlobUnknownErrorCode, transport.BlobUnknownErrorCode, transport.ManifestUnknownErrorCode:
+			return true
+		}
+		return false
+	})
+}
+
+// addGone adds the entries of the tag whose manifests the registry does not have
+// to gone, and reports whether there are any that were not known.
+func (r *Repository) addGone(ctx context.Context, subject v1.Hash, gone map[v1.Hash]bool) (bool, error) {
+	index, err := r.readIndex(ctx, subject)
+	if err != nil {
+		return false, err
+	}
+	entries, err := index.descriptors()
+	if err != nil {
+		return false, err
+	}
+	before := len(gone)
+	for _, d := range entries {
+		if _, _, err := r.getManifest(ctx, d.Digest.String(), d.MediaType); errors.Is(err, errNotFound) {
+			gone[d.Digest] = true
+		} else if err != nil && !errors.Is(err, ErrUnusable) {
+			return false, err
+		}
+	}
+	return len(gone) > before, nil
 }
 
 // tooSlow turns an error that came of the limit, and not of the whole work's end,

@@ -94,6 +94,22 @@ func subtract(want, have []v1.Descriptor) []v1.Descriptor {
 	return out
 }
 
+// drop removes the entries for gone.
+func (t *tagIndex) drop(gone map[v1.Hash]bool) error {
+	have, err := t.descriptors()
+	if err != nil {
+		return err
+	}
+	kept := t.manifests[:0:0]
+	for i, d := range have {
+		if !gone[d.Digest] {
+			kept = append(kept, t.manifests[i])
+		}
+	}
+	t.manifests = kept
+	return nil
+}
+
 // with returns the bytes of the index with more entries at its end.
 func (t *tagIndex) with(more []v1.Descriptor) ([]byte, error) {
 	manifests := append([]json.RawMessage(nil), t.manifests...)

@@ -110,6 +110,39 @@ func artifact(content string) referrers.Artifact {
 	}
 }
 
+// Registries refuse an index with entries for manifests that somebody deleted.
+func TestAttachAfterADeletion(t *testing.T) {
+	for kind, b := range backends() {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			repo, subject := push(t, b.host(t))
+			r := open(t, repo)
+			first, err := r.Attach(t.Context(), subject, []referrers.Artifact{artifact("one"), artifact("two")}, progress.Discard)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := remote.Delete(repo.Digest(first[0].Digest.String())); err != nil {
+				t.Fatal(err)
+			}
+			second, err := r.Attach(t.Context(), subject, []referrers.Artifact{artifact("three")}, progress.Discard)
+			if err != nil {
+				t.Fatal(err)
+			}
+			list, err := r.List(t.Context(), subject.Digest)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []v1.Hash
+			for _, d := range list {
+				got = append(got, d.Digest)
+			}
+			if len(got) != 2 || !slices.Contains(got, first[1].Digest) || !slices.Contains(got, second[0].Digest) {
+				t.Errorf("listed are %v, want %s and %s", got, first[1].Digest, second[0].Digest)
+			}
+		})
+	}
+}
+
 func TestAttach(t *testing.T) {
 	for kind, b := range backends() {
 		t.Run(kind, func(t *testing.T) {

@@ -7,11 +7,11 @@
 package sbom
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/json"
+	"errors"
 	"fmt"
+	"syscall"
 	"time"
 
 	"github.com/anchore/stereoscope/pkg/file"
@@ -21,6 +21,9 @@ import (
 	"github.com/anchore/syft/syft/source/stereoscopesource"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	_ "modernc.org/sqlite" // reads the databases of RPM
+
+	"github.com/dockerfactory/dockerfactory/plugins/docker-evidence/internal/evidence/intoto"
+	"github.com/dockerfactory/dockerfactory/shared/fault"
 )
 
 // MediaType is the type of a document.
@@ -52,7 +55,11 @@ func Generate(ctx context.Context, img v1.Image, opts Options) (Document, error)
 		if ctx.Err() != nil {
 			return Document{}, context.Cause(ctx)
 		}
-		return Document{}, fmt.Errorf("listing packages of %s: %w", opts.Reference, err)
+		err = fmt.Errorf("listing packages of %s: %w", opts.Reference, err)
+		if errors.Is(err, syscall.ENOSPC) {
+			err = fault.Hint(err, "the uncompressed layers need room in the temporary directory: name another with TMPDIR, or leave the list out with --sbom=false")
+		}
+		return Document{}, err
 	}
 	return doc, nil
 }
@@ -96,23 +103,13 @@ func generate(ctx context.Context, img v1.Image, opts Options) (_ Document, rerr
 	doc.CreationInfo.Created = opts.Created.UTC().Format(time.RFC3339)
 	doc.DocumentNamespace = ""
 	order(doc)
-	content, err := encode(doc)
+	content, err := intoto.Marshal(doc)
 	if err != nil {
 		return Document{}, err
 	}
 	doc.DocumentNamespace = fmt.Sprintf("https://dockerfactory.dev/spdx/%x", sha256.Sum256(content))
-	if content, err = encode(doc); err != nil {
+	if content, err = intoto.Marshal(doc); err != nil {
 		return Document{}, err
 	}
 	return Document{content, found.Artifacts.Packages.PackageCount()}, nil
-}
-
-func encode(v any) ([]byte, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
-		return nil, err
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }

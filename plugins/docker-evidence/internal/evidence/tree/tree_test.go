@@ -24,7 +24,7 @@ type file struct{ name, content string }
 // image has one layer for each of layers.
 func image(t *testing.T, layers ...[]file) v1.Image {
 	t.Helper()
-	img := v1.Image(empty.Image)
+	img := empty.Image
 	for _, files := range layers {
 		var b bytes.Buffer
 		w := tar.NewWriter(&b)
