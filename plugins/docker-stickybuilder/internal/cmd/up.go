@@ -129,17 +129,13 @@ func (o upOptions) resolve(ctx context.Context, dockerCLI command.Cli, h sticky.
 	up := sticky.UpOptions{
 		Name: o.name, Key: o.key, ReadOnly: o.readOnly, Buildkitd: o.buildkitd, ReadyTimeout: o.readyTimeout,
 		Platform:    runtime.GOOS + "/" + runtime.GOARCH,
-		DefaultDisk: "dir:" + filepath.Join(string(h.State), "pool"),
+		DefaultDisk: defaultDisk(h),
 	}
 	if o.disk != "" {
-		spec, err := disk.ParseSpec(o.disk)
-		if err != nil {
-			return up, cliplugin.Usage(err)
-		}
-		if spec.Path, err = filepath.Abs(spec.Path); err != nil {
+		var err error
+		if up.Disk, err = diskSpec(o.disk); err != nil {
 			return up, err
 		}
-		up.Disk = spec.String()
 	}
 	if o.key != "" {
 		if err := disk.CheckKey(o.key); err != nil {
@@ -191,6 +187,20 @@ func (o upOptions) resolve(ctx context.Context, dockerCLI command.Cli, h sticky.
 		}
 	}
 	return up, nil
+}
+
+func defaultDisk(h sticky.Host) string { return "dir:" + filepath.Join(string(h.State), "pool") }
+
+// diskSpec is the value of --disk with an absolute path.
+func diskSpec(value string) (string, error) {
+	spec, err := disk.ParseSpec(value)
+	if err != nil {
+		return "", cliplugin.Usage(err)
+	}
+	if spec.Path, err = filepath.Abs(spec.Path); err != nil {
+		return "", err
+	}
+	return spec.String(), nil
 }
 
 // tellEnvironment says how builds find the builder.

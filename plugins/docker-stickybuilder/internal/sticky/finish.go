@@ -143,6 +143,16 @@ func (e ending) carryOut(ctx context.Context, commit bool, r *Report) error {
 	return failed
 }
 
+// sound says what is wrong with the root of a daemon that has ended.
+func sound(ctx context.Context, root string) error {
+	if err := daemon.Check(ctx, root); err != nil {
+		return err
+	}
+	// Only on sound databases: it trusts what they say.
+	_, err := daemon.CrossCheck(ctx, root)
+	return err
+}
+
 // exhausted reports whether the disk at root is full. What BuildKit wrote last
 // then cannot be relied on.
 func exhausted(root string) bool {
@@ -159,7 +169,7 @@ func (e ending) commit(ctx context.Context, pool Disk, r *Report) error {
 		r.Reason += ", but the pool has no space left"
 		return nil
 	}
-	if err := errors.Join(daemon.Tidy(w.Root), daemon.Check(ctx, w.Root)); err != nil {
+	if err := errors.Join(daemon.Tidy(w.Root), sound(ctx, w.Root)); err != nil {
 		r.Reason = fmt.Sprintf("%s, but the disk is not sound: %v", r.Reason, err)
 		return nil
 	}
@@ -170,7 +180,7 @@ func (e ending) commit(ctx context.Context, pool Disk, r *Report) error {
 	switch {
 	case errors.Is(err, disk.ErrConflict):
 		r.Decision, r.Generation = Conflict, g.ID
-		r.Reason += ", but another job has committed meanwhile"
+		r.Reason += ", but the head has moved meanwhile"
 	case err != nil:
 		r.Reason += ", but the commit failed"
 		return err

@@ -42,13 +42,27 @@ func (p *Pool) collect(ctx context.Context, l disk.Lineage) error {
 		return err
 	}
 	var errs []error
-	for _, id := range surplus(ids, head, p.options.Keep) {
+	for _, id := range surplus(p.worstFirst(l, ids), head, p.options.Keep) {
 		errs = append(errs, p.removeUnused(ctx, p.generation(l, id)))
 	}
 	return errors.Join(errs...)
 }
 
-// surplus returns those of ids, the oldest first, that are too many.
+// worstFirst orders ids, the oldest first, by how little they are worth: what is
+// bad goes before what a rollback could go to.
+func (p *Pool) worstFirst(l disk.Lineage, ids []string) []string {
+	var bad, good []string
+	for _, id := range ids {
+		if exists(filepath.Join(p.generation(l, id), "bad.json")) {
+			bad = append(bad, id)
+		} else {
+			good = append(good, id)
+		}
+	}
+	return append(bad, good...)
+}
+
+// surplus returns those of ids, the one of least worth first, that are too many.
 func surplus(ids []string, head string, keep int) []string {
 	if slices.Contains(ids, head) {
 		keep--

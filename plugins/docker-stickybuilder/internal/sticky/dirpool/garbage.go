@@ -11,8 +11,8 @@ import (
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/durable"
 )
 
-// Garbage lists what nothing refers to: generations beyond the newest keep of each
-// lineage, the head always being one of those kept; working copies whose jobs have
+// Garbage lists what nothing refers to: generations beyond keep for each lineage,
+// bad ones and then the oldest first and never the head; working copies whose jobs have
 // died; what interrupted removals left.
 func (p *Pool) Garbage(ctx context.Context, keep int) ([]disk.Garbage, error) {
 	var out []disk.Garbage
@@ -29,7 +29,7 @@ func (p *Pool) Garbage(ctx context.Context, keep int) ([]disk.Garbage, error) {
 		if err != nil {
 			return nil, err
 		}
-		for _, id := range surplus(ids, head, keep) {
+		for _, id := range surplus(p.worstFirst(l, ids), head, keep) {
 			out = append(out, disk.Garbage{Kind: disk.OldGeneration, ID: id, Lineage: l})
 		}
 	}

@@ -44,6 +44,7 @@ func Run(t *testing.T, open func(t *testing.T, keep int) sticky.Disk) {
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, open) })
 	}
+	runShelf(t, open)
 }
 
 var ids struct {

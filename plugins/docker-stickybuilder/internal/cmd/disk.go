@@ -1,0 +1,150 @@
+package cmd
+
+import (
+	"context"
+	"os"
+	"slices"
+
+	"github.com/docker/cli/cli/command"
+	"github.com/docker/go-units"
+	"github.com/spf13/cobra"
+
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disk"
+	"github.com/dockerfactory/dockerfactory/shared/cliplugin"
+)
+
+func newDiskCmd(dockerCLI command.Cli) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "disk",
+		Short: "Look after disks and their generations",
+		Long: `Look after the disks of a pool. A disk is a chain of immutable generations for one
+key and platform; the newest is its head, which the next "up" clones.`,
+	}
+	cmd.AddCommand(newDiskLsCmd(dockerCLI), newDiskInspectCmd(dockerCLI), newDiskVerifyCmd(dockerCLI),
+		newDiskRollbackCmd(dockerCLI), newDiskRmCmd(dockerCLI), newDiskGcCmd(dockerCLI))
+	return cmd
+}
+
+// choiceFlags are --disk, --key and --platform.
+type choiceFlags struct{ disk, key, platform string }
+
+func (f *choiceFlags) addDisk(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.disk, "disk", "", `Pool of the disks, "dir:PATH" (default: the pool in the state directory)`)
+	_ = cmd.RegisterFlagCompletionFunc("disk", cobra.FixedCompletions([]string{"dir:"}, cobra.ShellCompDirectiveNoSpace))
+}
+
+func (f *choiceFlags) add(cmd *cobra.Command, key string) {
+	f.addDisk(cmd)
+	cmd.Flags().StringVar(&f.key, "key", "", key)
+	cmd.Flags().StringVar(&f.platform, "platform", "", "Platform of the builder, if the key has several")
+	complete := func(value func(disk.Lineage) string) func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+			var out []string
+			for _, l := range f.listed(cmd.Context()) {
+				if v := value(l); v != "" && !slices.Contains(out, v) {
+					out = append(out, v)
+				}
+			}
+			return out, cobra.ShellCompDirectiveNoFileComp
+		}
+	}
+	_ = cmd.RegisterFlagCompletionFunc("key", complete(func(l disk.Lineage) string { return l.Key }))
+	_ = cmd.RegisterFlagCompletionFunc("platform", complete(func(l disk.Lineage) string {
+		if f.key != "" && f.key != l.Key {
+			return ""
+		}
+		return l.Platform
+	}))
+}
+
+// keyDefault describes --key where one lineage is meant.
+const keyDefault = "What jobs share the disk by (default: repository and branch; with a GENERATION, any)"
+
+// spec is --disk, or its default.
+func (f *choiceFlags) spec(h sticky.Host) (string, error) {
+	if f.disk == "" {
+		return defaultDisk(h), nil
+	}
+	return diskSpec(f.disk)
+}
+
+func (f *choiceFlags) choice(ctx context.Context, h sticky.Host, args []string) (sticky.Choice, error) {
+	c := sticky.Choice{Key: f.key, Platform: f.platform}
+	var err error
+	if c.Disk, err = f.spec(h); err != nil {
+		return c, err
+	}
+	if len(args) > 0 {
+		c.Generation = args[0]
+	}
+	if c.Key != "" {
+		return c, cliplugin.Usage(disk.CheckKey(c.Key))
+	}
+	if c.Generation == "" {
+		dir, err := os.Getwd()
+		if err != nil {
+			return c, err
+		}
+		c.DefaultKey = disk.CleanKey(defaultKey(ctx, dir))
+	}
+	return c, nil
+}
+
+// listed is the disk as completion sees it: nothing if it cannot be read.
+func (f *choiceFlags) listed(ctx context.Context) []disk.Lineage {
+	h, err := host()
+	if err != nil {
+		return nil
+	}
+	spec, err := f.spec(h)
+	if err != nil {
+		return nil
+	}
+	all, err := h.Lineages(ctx, spec)
+	if err != nil {
+		return nil
+	}
+	return all
+}
+
+// completeGenerations completes up to most ids: those of --key, or of all keys.
+func (f *choiceFlags) completeGenerations(most int) func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		if most > 0 && len(args) >= most {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		h, err := host()
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		spec, err := f.spec(h)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		records, err := h.ListGenerations(cmd.Context(), spec, f.key, f.platform)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		var out []string
+		for _, r := range records {
+			if !slices.Contains(args, r.ID) {
+				out = append(out, r.ID+"\t"+standing(r))
+			}
+		}
+		return out, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// standing is a generation's place in its lineage.
+func standing(r disk.Record) string {
+	switch {
+	case r.Bad != nil:
+		return "bad"
+	case r.Head:
+		return "head"
+	}
+	return "kept"
+}
+
+func size(n int64) string { return units.HumanSizeWithPrecision(float64(n), 3) }

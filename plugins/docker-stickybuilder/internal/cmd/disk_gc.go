@@ -1,0 +1,114 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/docker/cli/cli"
+	"github.com/docker/cli/cli/command"
+	"github.com/spf13/cobra"
+
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky"
+	"github.com/dockerfactory/dockerfactory/shared/cliplugin"
+	"github.com/dockerfactory/dockerfactory/shared/progress/display"
+	"github.com/dockerfactory/dockerfactory/shared/render"
+)
+
+type diskGcOptions struct {
+	choiceFlags
+	keep     int
+	dry      bool
+	progress string
+	output   render.Flags
+}
+
+func newDiskGcCmd(dockerCLI command.Cli) *cobra.Command {
+	var o diskGcOptions
+	cmd := &cobra.Command{
+		Use:   "gc [OPTIONS]",
+		Short: "Remove from a pool what nothing refers to",
+		Long: `Remove from all disks of a pool the oldest generations beyond --keep, working copies
+whose jobs have died, and what removals that were interrupted have left. The head
+is always kept, and what is in use is left alone.
+
+"up" and "down" collect garbage too; this is for pools that no job uses any more.` + cliplugin.ExitStatusHelp(""),
+		Example: `  docker stickybuilder disk gc --dry-run
+  docker stickybuilder disk gc --disk dir:/mnt/cache --keep 1`,
+		Args: cli.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return explainRoot(runDiskGc(cmd.Context(), dockerCLI, o)) },
+	}
+	o.addDisk(cmd)
+	cmd.Flags().IntVar(&o.keep, "keep", 3, "Generations to keep of each disk, the head among them")
+	cmd.Flags().BoolVar(&o.dry, "dry-run", false, "Only show what would be removed")
+	_ = cmd.RegisterFlagCompletionFunc("keep", cobra.NoFileCompletions)
+	display.AddFlag(cmd, &o.progress)
+	o.output.AddTo(cmd, "Print only the ids of what is removed")
+	return cmd
+}
+
+func runDiskGc(ctx context.Context, dockerCLI command.Cli, o diskGcOptions) error {
+	if o.keep < 1 {
+		return cliplugin.Usage(errors.New("--keep must be at least 1"))
+	}
+	if err := o.output.Validate(); err != nil {
+		return cliplugin.Usage(err)
+	}
+	h, err := host()
+	if err != nil {
+		return err
+	}
+	spec, err := o.spec(h)
+	if err != nil {
+		return err
+	}
+	show, err := display.New(os.Stderr, o.progress, "collecting garbage")
+	if err != nil {
+		return cliplugin.Usage(err)
+	}
+	done, err := h.CollectDisk(ctx, spec, o.keep, o.dry, show)
+	_ = show.Close()
+	return errors.Join(err, o.print(dockerCLI, done))
+}
+
+func (o diskGcOptions) print(dockerCLI command.Cli, done []sticky.Collected) error {
+	var ids []string
+	var total int64
+	for _, c := range done {
+		if c.Removed || o.dry {
+			ids = append(ids, c.ID)
+			total += c.Bytes
+		}
+	}
+	verb := "removed"
+	if o.dry {
+		verb = "would remove"
+	}
+	note(dockerCLI, "%s %s in %d directories", verb, size(total), len(ids))
+	if len(ids) == 0 && o.output.Quiet {
+		return nil
+	}
+	return o.output.Print(dockerCLI.Out(), strings.Join(ids, "\n"), done, func(w io.Writer) error {
+		if len(done) == 0 {
+			return nil
+		}
+		if err := statusLine(w, "KIND", "ID", "SIZE", "REMOVED", "KEY"); err != nil {
+			return err
+		}
+		for _, c := range done {
+			state := "yes"
+			switch {
+			case o.dry:
+				state = "dry run"
+			case !c.Removed:
+				state = "in use"
+			}
+			if err := statusLine(w, c.Kind, c.ID, size(c.Bytes), state, dash(c.Lineage.Key)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

@@ -1,0 +1,128 @@
+package cmd
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/docker/cli/cli"
+	"github.com/docker/cli/cli/command"
+	"github.com/spf13/cobra"
+
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky"
+	"github.com/dockerfactory/dockerfactory/shared/cliplugin"
+	"github.com/dockerfactory/dockerfactory/shared/render"
+)
+
+func newDiskInspectCmd(dockerCLI command.Cli) *cobra.Command {
+	var f choiceFlags
+	var output render.Flags
+	cmd := &cobra.Command{
+		Use:   "inspect [OPTIONS] [GENERATION]",
+		Short: "Show a disk's generations, or one generation with its ancestors",
+		Long: `Show the generations of a disk, the newest first: when and by which builder each was
+written, the builds of that job, BuildKit's version, and the generation that it is
+a clone of. With GENERATION, show that one and its ancestors.` + cliplugin.ExitStatusHelp(""),
+		Example: `  docker stickybuilder disk inspect --key github.com/acme/app@main
+  docker stickybuilder disk inspect 20260102T030405Z-0123456789ab --format json`,
+		Args:              cli.RequiresMaxArgs(1),
+		ValidArgsFunction: f.completeGenerations(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return explainRoot(runDiskInspect(cmd.Context(), dockerCLI, f, output, args))
+		},
+	}
+	f.add(cmd, keyDefault)
+	output.AddTo(cmd, "Print only the id of the head, or of the generation")
+	return cmd
+}
+
+func runDiskInspect(ctx context.Context, dockerCLI command.Cli, f choiceFlags, output render.Flags, args []string) error {
+	if err := output.Validate(); err != nil {
+		return cliplugin.Usage(err)
+	}
+	h, err := host()
+	if err != nil {
+		return err
+	}
+	o, err := f.choice(ctx, h, args)
+	if err != nil {
+		return err
+	}
+	found, err := h.InspectDisk(ctx, o)
+	if err != nil {
+		return err
+	}
+	id := found.Head
+	if o.Generation != "" {
+		id = o.Generation
+	}
+	if output.Quiet && id == "" {
+		return nil
+	}
+	return output.Print(dockerCLI.Out(), id, found, func(w io.Writer) error {
+		if o.Generation != "" {
+			return generationTable(w, found, h.Now())
+		}
+		return generationsTable(w, found, h.Now())
+	})
+}
+
+func generationsTable(w io.Writer, in *sticky.Inspected, now time.Time) error {
+	if err := statusLine(w, "GENERATION", "STATE", "PARENT", "AGE", "SIZE", "BUILDS", "CACHED", "BUILDKIT", "BUILDER"); err != nil {
+		return err
+	}
+	for _, g := range in.Generations {
+		if err := statusLine(w, g.ID, standing(g.Record), dash(g.Parent), age(g.Created, now), size(g.Bytes), builds(g),
+			fmt.Sprintf("%d/%d", g.Builds.CachedSteps, g.Builds.TotalSteps), dash(g.BuildkitVersion), dash(g.Builder)); err != nil {
+			return err
+		}
+	}
+	if len(in.Copies) == 0 {
+		return nil
+	}
+	if err := statusLine(w); err != nil {
+		return err
+	}
+	return copiesTable(w, in.Copies, now)
+}
+
+func builds(g sticky.Sized) string {
+	return fmt.Sprintf("%d of %d ok", g.Builds.OK, g.Builds.Total())
+}
+
+func generationTable(w io.Writer, in *sticky.Inspected, now time.Time) error {
+	g := in.Generations[0]
+	state := standing(g.Record)
+	if g.Bad != nil {
+		state += ": " + g.Bad.Reason
+	}
+	end := "buildkitd ended when asked"
+	if !g.CleanShutdown {
+		end = "buildkitd was killed or crashed"
+	}
+	rows := [][]string{
+		{"GENERATION", g.ID},
+		{"KEY", in.Key},
+		{"PLATFORM", in.Platform},
+		{"STATE", state},
+		{"CREATED", fmt.Sprintf("%s, %s ago", g.Created.Format(time.RFC3339), age(g.Created, now))},
+		{"SIZE", size(g.Bytes)},
+		{"BUILDS", fmt.Sprintf("%s, %d of %d steps cached", builds(g), g.Builds.CachedSteps, g.Builds.TotalSteps)},
+		{"BUILDER", dash(g.Builder)},
+		{"BUILDKIT", dash(g.BuildkitVersion) + ", " + end},
+		{"PARENT", dash(g.Parent)},
+	}
+	for _, a := range in.Generations[1:] {
+		rows = append(rows, []string{"ANCESTOR", fmt.Sprintf("%s, %s, %s ago, %s", a.ID, standing(a.Record), age(a.Created, now), size(a.Bytes))})
+	}
+	for _, c := range in.Copies {
+		rows = append(rows, []string{"COPY", c.ID})
+	}
+	for _, row := range rows {
+		if err := statusLine(w, row...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
