@@ -75,10 +75,10 @@ func runMatrix(dockerCLI command.Cli, o matrixOptions) error {
 		}
 		fmt.Fprintln(w)
 		for _, c := range cells {
-			fmt.Fprintf(w, "%s\t%.19s\t%s\t%s\t%d/%d\t%d\t%s", c.Manifest, orDash(c.ManifestID), c.Platform, c.Status,
+			fmt.Fprintf(w, "%s\t%.19s\t%s\t%s\t%d/%d\t%d\t%s", printable(c.Manifest), orDash(c.ManifestID), printable(c.Platform), c.Status,
 				c.Tests.Pass, c.Tests.Total, c.Packages, c.Finished.Format("2006-01-02 15:04:05Z"))
 			if public != nil {
-				fmt.Fprintf(w, "\t%s", c.Signed)
+				fmt.Fprintf(w, "\t%s", printable(c.Signed))
 			}
 			fmt.Fprintln(w)
 		}

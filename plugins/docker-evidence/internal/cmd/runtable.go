@@ -12,7 +12,7 @@ import (
 func runTable(r evidence.Result) func(io.Writer) error {
 	return func(w io.Writer) error {
 		rec := r.Record
-		fmt.Fprintf(w, "Image:\t%s\nPlatform:\t%s\nBase:\t%s@%s\n", r.Subject, rec.Platform, rec.Base.Name, rec.Base.Digest)
+		fmt.Fprintf(w, "Image:\t%s\nPlatform:\t%s\nBase:\t%s@%s\n", printable(r.Subject), printable(rec.Platform), printable(rec.Base.Name), rec.Base.Digest)
 		if rec.Manifest != nil {
 			fmt.Fprintf(w, "Manifest:\t%s\n", rec.Manifest.ID)
 		}

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/docker/cli/cli"
 	"github.com/docker/cli/cli/command"
@@ -187,7 +189,7 @@ func verifyTable(r verify.Report) func(io.Writer) error {
 	return func(w io.Writer) error {
 		fmt.Fprintf(w, "Image:\t%s\n", r.Subject)
 		if r.Record != nil {
-			fmt.Fprintf(w, "Status:\t%s\nPlatform:\t%s\nFinished:\t%s\n", r.Record.Status, r.Record.Platform, r.Record.Finished.Format("2006-01-02 15:04:05Z"))
+			fmt.Fprintf(w, "Status:\t%s\nPlatform:\t%s\nFinished:\t%s\n", r.Record.Status, printable(r.Record.Platform), r.Record.Finished.Format("2006-01-02 15:04:05Z"))
 			if r.Record.Manifest != nil {
 				fmt.Fprintf(w, "Manifest:\t%s\n", r.Record.Manifest.ID)
 			}
@@ -204,9 +206,19 @@ func verifyTable(r verify.Report) func(io.Writer) error {
 	}
 }
 
+// orDash makes a cell of a table of what an image or a registry says.
 func orDash(s string) string {
 	if s == "" {
 		return "-"
 	}
-	return s
+	return printable(s)
+}
+
+// printable spells out whatever could reach the terminal as a control sequence
+// or break a table.
+func printable(s string) string {
+	if utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) }) {
+		return s
+	}
+	return strconv.Quote(s)
 }
