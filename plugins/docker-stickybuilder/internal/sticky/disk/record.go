@@ -41,22 +41,45 @@ type Garbage struct {
 
 // Fallback returns the generation that is to take the place of id: the nearest
 // ancestor that is sound, or else the newest sound one that is older; "" if there
-// is none. records are in the order of their ids.
+// is none. With an id that is not among records, it is the newest sound one.
 func Fallback(records []Record, id string) string {
+	for _, r := range Ancestors(records, id) {
+		if r.Bad == nil && r.ID != id {
+			return r.ID
+		}
+	}
+	var from, best *Record
+	for i := range records {
+		if records[i].ID == id {
+			from = &records[i]
+		}
+	}
+	for i := range records {
+		r := &records[i]
+		if r.Bad != nil || (from != nil && !r.Created.Before(from.Created)) {
+			continue
+		}
+		if best == nil || best.Created.Before(r.Created) {
+			best = r
+		}
+	}
+	if best == nil {
+		return ""
+	}
+	return best.ID
+}
+
+// Ancestors returns the generation id, its parent, and so on, as far as records
+// have them.
+func Ancestors(records []Record, id string) []Record {
 	byID := map[string]Record{}
-	older := ""
 	for _, r := range records {
 		byID[r.ID] = r
-		if r.Bad == nil && r.ID < id {
-			older = r.ID
-		}
 	}
-	// An id only ever descends from a smaller one; else a damaged description
-	// would lead in circles.
-	for at := byID[id]; at.Parent != "" && at.Parent < at.ID; at = byID[at.Parent] {
-		if parent, ok := byID[at.Parent]; ok && parent.Bad == nil {
-			return parent.ID
-		}
+	var out []Record
+	for r, ok := byID[id]; ok; r, ok = byID[r.Parent] {
+		out = append(out, r)
+		delete(byID, r.ID) // damaged descriptions must not lead in circles
 	}
-	return older
+	return out
 }
