@@ -54,6 +54,10 @@ func pushImages(t *testing.T, host string) error {
 	}{
 		"app:1":     {"linux/amd64", app},
 		"changed:1": {"linux/amd64", append(app[:1:1], Tar(t, File("etc/b", "3")))},
+		"leak:1": {"linux/amd64", [][]byte{
+			Tar(t, File("root/.npmrc", "token=abc"), File("root/notes", "-----BEGIN OPENSSH PRIVATE KEY-----\nx")),
+			Tar(t, File("root/.wh..npmrc", ""), File("root/.wh.notes", "")),
+		}},
 		"arm":       {"linux/arm64", app},
 		"windows:1": {"windows/amd64", app},
 		"escape:1":  {"linux/amd64", [][]byte{Tar(t, File("../x", ""))}},

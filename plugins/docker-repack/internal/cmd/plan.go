@@ -39,7 +39,8 @@ secrets, by their names or by the header of a private key, are listed apart. Tha
 is a hint, not a verdict: names that are common in source code and public
 certificates are left out, and a secret may have any name.
 
-"Efficiency" is the part of all contents that is not dead.` +
+"Efficiency" is the part of all contents that is not dead; "kept" says of a dead
+file that another file of the root filesystem has the same content.` +
 			cliplugin.ExitStatusHelp(""),
 		Example: `  docker repack plan ghcr.io/org/app:1.2
   docker repack plan ghcr.io/org/app:1.2 --platform linux/amd64 --report plan.html

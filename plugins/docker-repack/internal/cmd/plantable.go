@@ -70,18 +70,22 @@ func deadTable(w io.Writer, d repack.DeadFiles) {
 	if len(d.Files) > 0 {
 		fmt.Fprintln(w, "\nDEAD\tLAYER\tBY\tHOW\tPATH")
 		for _, f := range d.Files {
-			fmt.Fprintf(w, "%s\t%d\t%d\t%s\t%s\n", size(f.Bytes), f.Layer, f.By, f.How, report.Printable(f.Path))
+			how := f.How
+			if f.Kept {
+				how += ", kept"
+			}
+			fmt.Fprintf(w, "%s\t%d\t%d\t%s\t%s\n", size(f.Bytes), f.Layer, f.By, how, report.Printable(f.Path))
 		}
 		more(w, d.More, "files")
 	}
 	if len(d.Secrets) > 0 {
 		fmt.Fprintln(w, "\nSECRET?\tLAYER\tBY\tKIND\tPATH")
 		for _, f := range d.Secrets {
-			kept := ""
+			kind := f.Secret
 			if f.Kept {
-				kept = " (content also in the root filesystem)"
+				kind += ", kept"
 			}
-			fmt.Fprintf(w, "%s\t%d\t%d\t%s\t%s%s\n", size(f.Bytes), f.Layer, f.By, f.Secret, report.Printable(f.Path), kept)
+			fmt.Fprintf(w, "%s\t%d\t%d\t%s\t%s\n", size(f.Bytes), f.Layer, f.By, kind, report.Printable(f.Path))
 		}
 		more(w, d.MoreSecrets, "files")
 	}

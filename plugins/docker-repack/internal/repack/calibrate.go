@@ -9,7 +9,10 @@ import (
 
 const (
 	samples    = 4
-	sampleSize = 4 << 20
+	sampleSize = 8 << 20
+	// warmup is how much of a sample goes before what counts: a compressor that has
+	// seen nothing yet finds fewer repetitions than it does in most of a layer.
+	warmup = 4 << 20
 )
 
 // calibrate compresses a few stretches of the units as the layers will be, and
@@ -82,7 +85,15 @@ func sample(ctx context.Context, s *scanned, stretch []*unit, c codec) (int64, f
 	if err != nil {
 		return 0, 0, err
 	}
+	var raw int64
+	for _, u := range stretch {
+		raw += u.raw
+	}
 	var want float64
+	var warm, cold int64 // compressed bytes that do not count, raw bytes until then
+	if raw >= 2*warmup && raw < samples*sampleSize {
+		cold = warmup
+	}
 	left := int64(2 * sampleSize) // of a huge file, its beginning will do
 	if len(stretch) > 1 {
 		left = samples * sampleSize
@@ -99,13 +110,25 @@ func sample(ctx context.Context, s *scanned, stretch []*unit, c codec) (int64, f
 		left -= part
 		contents := s.contents[from.Layer]
 		off := contents.offset(from.Ordinal)
+		if n := min(part, cold); n > 0 {
+			if err := reader.copy(z, contents.segment, off, n); err != nil {
+				return 0, 0, err
+			}
+			off, part, cold = off+n, part-n, cold-n
+			if cold == 0 {
+				if err := z.Flush(); err != nil {
+					return 0, 0, err
+				}
+				warm = int64(out)
+			}
+		}
 		if err := reader.copy(z, contents.segment, off, part); err != nil {
 			return 0, 0, err
 		}
 		want += contents.segment.estimate(off, part)
 	}
 	err = z.Close()
-	return int64(out), want, err
+	return int64(out) - warm, want, err
 }
 
 // A counter counts the bytes written to it.

@@ -21,11 +21,17 @@ var (
 // tried with each one before it is relied on.
 const window = 8 << 20
 
+// A compressor can be asked to let go of what it holds back.
+type compressor interface {
+	io.WriteCloser
+	Flush() error
+}
+
 // A codec compresses layers in one way.
 type codec struct {
 	mediaType v1types.MediaType
 	window    int64 // how far back it looks for repetitions, in bytes
-	open      func(w io.Writer) (io.WriteCloser, error)
+	open      func(w io.Writer) (compressor, error)
 }
 
 func newCodec(compression, level string) (codec, error) {
@@ -41,14 +47,14 @@ func newCodec(compression, level string) (codec, error) {
 	switch compression {
 	case "", "zstd":
 		speed := []zstd.EncoderLevel{zstd.SpeedBetterCompression, zstd.SpeedDefault, zstd.SpeedBestCompression}[index]
-		return codec{v1types.OCILayerZStd, window, func(w io.Writer) (io.WriteCloser, error) {
+		return codec{v1types.OCILayerZStd, window, func(w io.Writer) (compressor, error) {
 			// One goroutine for each stream: layers are what runs in parallel, and
 			// the bytes must not depend on how many there are.
 			return zstd.NewWriter(w, zstd.WithEncoderLevel(speed), zstd.WithWindowSize(window), zstd.WithEncoderConcurrency(1))
 		}}, nil
 	case "gzip":
 		speed := []int{6, 1, 9}[index]
-		return codec{v1types.OCILayer, 32 << 10, func(w io.Writer) (io.WriteCloser, error) {
+		return codec{v1types.OCILayer, 32 << 10, func(w io.Writer) (compressor, error) {
 			return gzip.NewWriterLevel(w, speed)
 		}}, nil
 	}

@@ -1,8 +1,8 @@
 // Package repack re-lays an image into few, evenly sized, well compressed layers
 // whose merged root filesystem is exactly the one that the image had.
 //
-// [Run] does the job for an image or an index; [Compare] tells whether two images
-// are equal. In five lines: every source layer is fetched, checked and read once;
+// [Run] does the job for an image or an index; [Plan] tells what it would do, and
+// why; [Compare] tells whether two images are equal. In five lines: every source layer is fetched, checked and read once;
 // shared/layer merges the headers into the final tree; the tree is cut into units
 // (a file with all its names and all its copies) and the units into layers of
 // about the target size; each layer is written, compressed and uploaded; the

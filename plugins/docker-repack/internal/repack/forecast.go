@@ -105,7 +105,7 @@ func planned(s *scanned, contents []*unit, factor float64) PlannedLayer {
 func (a *ImageAnalysis) realize(layers []*written) {
 	for i, w := range layers {
 		l := &a.After.Layers[i]
-		l.Digest, l.Bytes = w.descriptor.Digest.String(), w.descriptor.Size
+		l.Digest, l.Bytes, l.Entries = w.descriptor.Digest.String(), w.descriptor.Size, w.entries
 		a.After.Bytes += l.Bytes
 	}
 	a.After.Ratio = ratio(a.After.Bytes, a.Before.Bytes)

@@ -61,12 +61,16 @@ func secretName(name string) string {
 			continue
 		}
 		for _, pattern := range k.patterns {
-			if ok, _ := path.Match(pattern, tail(name, strings.Count(pattern, "/")+1)); ok {
+			if ok, _ := matchPattern(pattern, name); ok {
 				return k.kind
 			}
 		}
 	}
 	return ""
+}
+
+func matchPattern(pattern, name string) (bool, error) {
+	return path.Match(pattern, tail(name, strings.Count(pattern, "/")+1))
 }
 
 // tail returns the last n components of a path.
