@@ -49,6 +49,8 @@ Before every commit the databases on the disk are checked from end to end; a dis
 that is not sound is discarded. If another job has committed meanwhile, the new
 generation is kept beside the head ("conflict").
 
+Where there is $GITHUB_ENV, BUILDX_BUILDER is set back for later steps.
+
 To discard is no error: see the decision and its reason in the output. Without
 such a builder there is nothing to do. After a crash of buildkitd, of the
 supervisor or of the machine, down cleans up.` + cliplugin.ExitStatusHelp(""),

@@ -83,5 +83,8 @@ func (c *chosen) verify(ctx context.Context, v *Verdict) (found, err error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
+	if daemon.CannotTell(found) {
+		return nil, fmt.Errorf("verifying %s: %w", c.record.ID, found)
+	}
 	return found, nil
 }

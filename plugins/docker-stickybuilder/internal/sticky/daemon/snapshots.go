@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -13,6 +14,8 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+	"golang.org/x/sys/unix"
 )
 
 // Holdings are what one worker's databases say is on the disk.
@@ -43,6 +46,18 @@ func CrossCheck(ctx context.Context, root string) (Holdings, error) {
 		}
 	}
 	return all, errors.Join(errs...)
+}
+
+// CannotTell reports whether an error of Check or CrossCheck is about this process
+// and not about the disk: what is not allowed, or not to be had just now, says
+// nothing about what it would have read.
+func CannotTell(err error) bool {
+	for _, e := range []error{fs.ErrPermission, bolterrors.ErrTimeout, unix.EMFILE, unix.ENFILE, unix.ENOMEM, context.Canceled, context.DeadlineExceeded} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }
 
 // findings collects what is wrong, and forgets all but the first few.

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"encoding/binary"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -145,5 +146,26 @@ func remove(t *testing.T, dir, path string) {
 	t.Helper()
 	if err := os.RemoveAll(filepath.Join(dir, path)); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Who may not read a disk must not condemn it.
+func TestCannotTell(t *testing.T) {
+	root, dir := worker(t)
+	db, err := bolt.Open(filepath.Join(dir, "containerdmeta.db"), 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := CrossCheck(t.Context(), root); err == nil || !CannotTell(err) {
+		t.Errorf("a database that somebody uses: %v", err)
+	}
+	if err := errors.Join(errors.New("x"), &os.PathError{Err: os.ErrPermission}); !CannotTell(err) {
+		t.Error(err)
+	}
+	for _, err := range []error{nil, errors.New("damaged"), os.ErrNotExist} {
+		if CannotTell(err) {
+			t.Error(err)
+		}
 	}
 }

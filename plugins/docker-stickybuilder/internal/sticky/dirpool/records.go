@@ -128,6 +128,10 @@ func (p *Pool) Hold(ctx context.Context, l disk.Lineage, id string) (string, *du
 		return "", nil, fmt.Errorf("generation %s of %s: %w", id, l, fs.ErrNotExist)
 	}
 	lock, err := p.lock(ctx, filepath.Join(dir, "lock"), durable.Shared)
+	if err == nil && !exists(dir) { // removed between the two
+		lock.Close()
+		return "", nil, fmt.Errorf("generation %s of %s: %w", id, l, fs.ErrNotExist)
+	}
 	return filepath.Join(dir, "root"), lock, err
 }
 
