@@ -27,13 +27,17 @@ func calibrate(ctx context.Context, s *scanned, all []*unit, c codec, jobs int) 
 		return 1, nil
 	}
 	stretches := pick(all, raw)
+	cold := int64(0)
+	if len(stretches) > 1 { // else the sample is all there is, beginning included
+		cold = warmup
+	}
 	got, want := make([]int64, len(stretches)), make([]float64, len(stretches))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(max(jobs, 1))
 	for i, stretch := range stretches {
 		g.Go(func() error {
 			var err error
-			got[i], want[i], err = sample(ctx, s, stretch, c)
+			got[i], want[i], err = sample(ctx, s, stretch, cold, c)
 			return err
 		})
 	}
@@ -74,7 +78,10 @@ func pick(all []*unit, raw int64) [][]*unit {
 	return out
 }
 
-func sample(ctx context.Context, s *scanned, stretch []*unit, c codec) (int64, float64, error) {
+// sample compresses a stretch and returns how many bytes came out and how many the
+// spool had promised. The first cold raw bytes only warm the compressor up, if at
+// least as many come after them.
+func sample(ctx context.Context, s *scanned, stretch []*unit, cold int64, c codec) (int64, float64, error) {
 	reader, err := newSpoolReader()
 	if err != nil {
 		return 0, 0, err
@@ -90,10 +97,10 @@ func sample(ctx context.Context, s *scanned, stretch []*unit, c codec) (int64, f
 		raw += u.raw
 	}
 	var want float64
-	var warm, cold int64 // compressed bytes that do not count, raw bytes until then
-	if raw >= 2*warmup && raw < samples*sampleSize {
-		cold = warmup
+	if raw < 2*cold {
+		cold = 0
 	}
+	warm := int64(0)              // compressed bytes that do not count
 	left := int64(2 * sampleSize) // of a huge file, its beginning will do
 	if len(stretch) > 1 {
 		left = samples * sampleSize
