@@ -172,8 +172,7 @@ func checkSnapshots(b *bolt.Bucket, known map[string]string, f *findings) (n int
 	_ = eachBucket(b, func(_ string, snapshotter *bolt.Bucket) error {
 		return eachBucket(snapshotter, func(key string, s *bolt.Bucket) error {
 			n++
-			name := string(s.Get([]byte("name")))
-			if _, ok := known[name]; !ok && known != nil {
+			if _, ok := known[string(s.Get([]byte("name")))]; !ok && known != nil {
 				f.add("snapshot %s is not known to the snapshotter", key)
 			}
 			return nil
