@@ -19,6 +19,7 @@ unset BUILDX_BUILDER BUILDX_CONFIG DOCKER_HOST DOCKER_CONTEXT
 go vet -tags e2e ./...
 # The scenarios come last and alone: they look for whatever is left behind on the
 # machine, mounts and loop devices of other tests among it.
+# -count=1: what runs outside of the tests is no input that go's test cache knows.
 scenarios=github.com/dockerfactory/dockerfactory/testbed/e2e
-go list -tags e2e ./... | grep -vx "$scenarios" | xargs go test -race -tags e2e -p 2 -timeout 40m
-go test -race -tags e2e -timeout 40m "$scenarios"
+go list -tags e2e ./... | grep -vx "$scenarios" | xargs go test -count=1 -race -tags e2e -p 2 -timeout 40m
+go test -count=1 -race -tags e2e -timeout 40m "$scenarios"
