@@ -2,6 +2,7 @@ package dirpool_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -20,6 +21,13 @@ import (
 	"github.com/dockerfactory/dockerfactory/shared/fault"
 	"github.com/dockerfactory/dockerfactory/shared/progress"
 )
+
+// The suite passes over what a disk does not offer. A pool offers all of it, and
+// losing a method must not turn obligations into skipped tests.
+var _ interface {
+	sticky.Shelf
+	Generations(context.Context, disk.Lineage) ([]string, error)
+} = (*dirpool.Pool)(nil)
 
 // A filesystem on which the suite runs; "" is that of the temporary directory.
 var filesystems = []struct {
