@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 
+	"github.com/dockerfactory/dockerfactory/plugins/docker-repack/internal/plan"
 	"github.com/dockerfactory/dockerfactory/shared/layer"
 )
 
@@ -65,8 +66,8 @@ type Directory struct {
 }
 
 // analyze accounts for what a scan and a plan have found.
-func analyze(ctx context.Context, o *original, s *scanned, p *plan, top int) (*ImageAnalysis, error) {
-	a := &ImageAnalysis{SourceDigest: o.descriptor.Digest.String(), Tree: p.tree}
+func analyze(ctx context.Context, o *original, s *scanned, p *plan.Plan, top int) (*ImageAnalysis, error) {
+	a := &ImageAnalysis{SourceDigest: o.descriptor.Digest.String(), Tree: s.digest}
 	a.before(o, s, p)
 	a.forecast(s, p)
 	dead, err := exhume(ctx, s)
@@ -79,17 +80,17 @@ func analyze(ctx context.Context, o *original, s *scanned, p *plan, top int) (*I
 	return a, nil
 }
 
-func (a *ImageAnalysis) before(o *original, s *scanned, p *plan) {
+func (a *ImageAnalysis) before(o *original, s *scanned, p *plan.Plan) {
 	live := make([]int64, len(s.layers))
 	for in := range files(s.tree) {
 		live[in.Source.Layer] += in.Size
 	}
 	copies := make([]int64, len(s.layers))
-	for _, contents := range p.layers {
-		for _, u := range contents {
-			for i, in := range u.files() {
+	for _, l := range p.Layers {
+		for _, u := range l.Units {
+			for i, in := range u.Files() {
 				if i > 0 {
-					copies[in.Source.Layer] += u.raw
+					copies[in.Source.Layer] += u.Raw
 				}
 			}
 		}

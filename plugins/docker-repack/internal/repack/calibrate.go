@@ -5,6 +5,8 @@ import (
 	"io"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/dockerfactory/dockerfactory/plugins/docker-repack/internal/plan"
 )
 
 const (
@@ -16,15 +18,15 @@ const (
 )
 
 // calibrate compresses a few stretches of the units as the layers will be, and
-// returns the ratio of what came out to what the spool's frames had promised. It
-// takes the same samples whatever the number of workers.
-func calibrate(ctx context.Context, s *scanned, all []*unit, c codec, jobs int) (float64, error) {
+// corrects the units' costs by the ratio of what came out to what the spool's
+// frames had promised. It takes the same samples whatever the number of workers.
+func calibrate(ctx context.Context, s *scanned, all []*plan.Unit, c codec, jobs int) error {
 	var raw int64
 	for _, u := range all {
-		raw += u.raw
+		raw += u.Raw
 	}
 	if raw == 0 {
-		return 1, nil
+		return nil
 	}
 	stretches := pick(all, raw)
 	cold := int64(0)
@@ -42,35 +44,38 @@ func calibrate(ctx context.Context, s *scanned, all []*unit, c codec, jobs int) 
 		})
 	}
 	if err := g.Wait(); err != nil {
-		return 0, err
+		return err
 	}
 	var sum, promised float64
 	for i := range stretches {
 		sum, promised = sum+float64(got[i]), promised+want[i]
 	}
 	if promised == 0 || sum == 0 {
-		return 1, nil
+		return nil
 	}
-	return sum / promised, nil
+	for _, u := range all {
+		u.Cost *= sum / promised
+	}
+	return nil
 }
 
 // pick returns evenly spaced runs of units with about sampleSize raw bytes each;
 // all units if they are few enough.
-func pick(all []*unit, raw int64) [][]*unit {
+func pick(all []*plan.Unit, raw int64) [][]*plan.Unit {
 	if raw <= samples*sampleSize {
-		return [][]*unit{all}
+		return [][]*plan.Unit{all}
 	}
-	var out [][]*unit
+	var out [][]*plan.Unit
 	var at int64
 	for i := 0; i < len(all) && len(out) < samples; {
 		if at < int64(len(out))*raw/samples {
-			at += all[i].raw
+			at += all[i].Raw
 			i++
 			continue
 		}
 		start, from := i, at
 		for i < len(all) && at-from < sampleSize {
-			at += all[i].raw
+			at += all[i].Raw
 			i++
 		}
 		out = append(out, all[start:i])
@@ -81,7 +86,7 @@ func pick(all []*unit, raw int64) [][]*unit {
 // sample compresses a stretch and returns how many bytes came out and how many the
 // spool had promised. The first cold raw bytes only warm the compressor up, if at
 // least as many come after them.
-func sample(ctx context.Context, s *scanned, stretch []*unit, cold int64, c codec) (int64, float64, error) {
+func sample(ctx context.Context, s *scanned, stretch []*plan.Unit, cold int64, c codec) (int64, float64, error) {
 	reader, err := newSpoolReader()
 	if err != nil {
 		return 0, 0, err
@@ -94,7 +99,7 @@ func sample(ctx context.Context, s *scanned, stretch []*unit, cold int64, c code
 	}
 	var raw int64
 	for _, u := range stretch {
-		raw += u.raw
+		raw += u.Raw
 	}
 	var want float64
 	if raw < 2*cold {
@@ -106,17 +111,16 @@ func sample(ctx context.Context, s *scanned, stretch []*unit, cold int64, c code
 		left = samples * sampleSize
 	}
 	for _, u := range stretch {
-		from, ok := u.content()
-		if !ok || left <= 0 {
+		if !u.HasContent() || left <= 0 {
 			continue
 		}
 		if err := context.Cause(ctx); err != nil {
 			return 0, 0, err
 		}
-		part := min(u.raw, left)
+		part := min(u.Raw, left)
 		left -= part
-		contents := s.contents[from.Layer]
-		off := contents.offset(from.Ordinal)
+		contents := s.contents[u.First.Layer]
+		off := contents.offset(u.First.Ordinal)
 		if n := min(part, cold); n > 0 {
 			if err := reader.copy(z, contents.segment, off, n); err != nil {
 				return 0, 0, err

@@ -3,6 +3,8 @@ package repack
 import (
 	"cmp"
 	"slices"
+
+	"github.com/dockerfactory/dockerfactory/plugins/docker-repack/internal/plan"
 )
 
 // shownPaths is how many members of a group are named.
@@ -24,25 +26,25 @@ type DuplicateGroup struct {
 	Paths  []string `json:"paths"`  // the first few
 }
 
-func listDuplicates(p *plan, top int) Duplicates {
-	var all []*unit
-	for _, contents := range p.layers {
-		for _, u := range contents {
-			if len(u.files()) > 1 {
+func listDuplicates(p *plan.Plan, top int) Duplicates {
+	var all []*plan.Unit
+	for _, l := range p.Layers {
+		for _, u := range l.Units {
+			if len(u.Files()) > 1 {
 				all = append(all, u)
 			}
 		}
 	}
-	wasted := func(u *unit) int64 { return int64(len(u.files())-1) * u.raw }
-	slices.SortStableFunc(all, func(a, b *unit) int {
-		return cmp.Or(cmp.Compare(wasted(b), wasted(a)), cmp.Compare(a.entries[0].Path, b.entries[0].Path))
+	wasted := func(u *plan.Unit) int64 { return int64(len(u.Files())-1) * u.Raw }
+	slices.SortStableFunc(all, func(a, b *plan.Unit) int {
+		return cmp.Or(cmp.Compare(wasted(b), wasted(a)), cmp.Compare(a.Entries[0].Path, b.Entries[0].Path))
 	})
 	out := Duplicates{Groups: []DuplicateGroup{}, More: max(0, len(all)-top)}
 	for _, u := range all[:min(len(all), top)] {
-		g := DuplicateGroup{Bytes: u.raw, Copies: len(u.files()), Wasted: wasted(u)}
-		for i, e := range u.entries {
-			if len(g.Paths) < shownPaths && (i == 0 || e.Inode != u.entries[i-1].Inode) {
-				g.Paths = append(g.Paths, e.Path)
+		g := DuplicateGroup{Bytes: u.Raw, Copies: len(u.Files()), Wasted: wasted(u)}
+		for name := range u.LeadNames {
+			if len(g.Paths) < shownPaths {
+				g.Paths = append(g.Paths, name)
 			}
 		}
 		out.Groups = append(out.Groups, g)

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/dockerfactory/dockerfactory/shared/layer"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-repack/internal/plan"
 )
 
 // After is the image as it is planned, or, with actual sizes, as it was made.
@@ -35,24 +35,9 @@ type PlannedLayer struct {
 	Directories []Directory `json:"directories"`
 }
 
-// files returns the files of a unit, each once, with the content's first reader
-// at the beginning.
-func (u *unit) files() []*layer.Inode {
-	if u.raw == 0 {
-		return nil
-	}
-	var out []*layer.Inode
-	for i, e := range u.entries {
-		if i == 0 || e.Inode != u.entries[i-1].Inode {
-			out = append(out, e.Inode)
-		}
-	}
-	return out
-}
-
-func (a *ImageAnalysis) forecast(s *scanned, p *plan) {
-	for _, contents := range p.layers {
-		l := planned(s, contents, p.factor)
+func (a *ImageAnalysis) forecast(s *scanned, p *plan.Plan) {
+	for i := range p.Layers {
+		l := planned(s, p.Layers[i].Units)
 		a.After.Layers = append(a.After.Layers, l)
 		a.After.PredictedBytes += l.PredictedBytes
 		a.After.FileBytes += l.FileBytes
@@ -68,25 +53,25 @@ func ratio(after, before int64) float64 {
 	return float64(after) / float64(before)
 }
 
-func planned(s *scanned, contents []*unit, factor float64) PlannedLayer {
+func planned(s *scanned, contents []*plan.Unit) PlannedLayer {
 	var l PlannedLayer
 	var cost float64
 	parents := map[string]bool{".": true}
 	dirs := map[string]*Directory{}
 	for _, u := range contents {
-		cost += u.cost * factor
-		n := int64(len(u.files()))
-		l.FileBytes += n * u.raw
-		l.DuplicateBytes += max(n-1, 0) * u.raw
-		for i, e := range u.entries {
+		cost += u.Cost
+		n := int64(len(u.Files()))
+		l.FileBytes += n * u.Raw
+		l.DuplicateBytes += max(n-1, 0) * u.Raw
+		for name := range u.LeadNames {
+			directory(dirs, name).FileBytes += u.Raw
+		}
+		for _, e := range u.Entries {
 			for dir := path.Dir(e.Path); !parents[dir]; dir = path.Dir(dir) {
 				parents[dir] = true
 			}
-			if u.raw > 0 && (i == 0 || e.Inode != u.entries[i-1].Inode) {
-				directory(dirs, e.Path).FileBytes += u.raw
-			}
 		}
-		l.Entries += len(u.entries)
+		l.Entries += len(u.Entries)
 	}
 	l.Entries += len(parents)
 	if root, _ := s.tree.Lookup("."); root.Implied {
@@ -94,8 +79,8 @@ func planned(s *scanned, contents []*unit, factor float64) PlannedLayer {
 	}
 	l.PredictedBytes = int64(cost)
 	if n := len(contents); n > 0 {
-		last := contents[n-1].entries
-		l.First, l.Last = contents[0].entries[0].Path, last[len(last)-1].Path
+		last := contents[n-1].Entries
+		l.First, l.Last = contents[0].Entries[0].Path, last[len(last)-1].Path
 	}
 	l.Directories = largest(dirs, 3)
 	return l

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/dockerfactory/dockerfactory/plugins/docker-repack/internal/plan"
 	"github.com/dockerfactory/dockerfactory/shared/progress"
 )
 
@@ -33,7 +34,7 @@ func (r *run) image(ctx context.Context, o *original, platform string) (document
 	if err != nil {
 		return document{}, err
 	}
-	tree := p.tree
+	tree := s.digest
 	doc, err := r.documents(ctx, o, layers, tree, platform)
 	if err != nil {
 		return document{}, err
@@ -41,7 +42,7 @@ func (r *run) image(ctx context.Context, o *original, platform string) (document
 	res := ImageResult{
 		Platform: platform, SourceDigest: o.descriptor.Digest.String(), Digest: doc.descriptor.Digest.String(), Tree: tree,
 		LayersBefore: len(o.manifest.Layers), LayersAfter: len(layers), BytesSent: sent,
-		Entries: s.tree.Len(), FileBytes: p.live, DeadBytes: s.bytes - p.live, DuplicateBytes: p.duplicate, SpoolBytes: sp.size(),
+		Entries: s.tree.Len(), FileBytes: p.Live, DeadBytes: s.bytes - p.Live, DuplicateBytes: p.Duplicate, SpoolBytes: sp.size(),
 	}
 	for _, l := range o.manifest.Layers {
 		res.BytesBefore += l.Size
@@ -69,7 +70,7 @@ func (r *run) image(ctx context.Context, o *original, platform string) (document
 }
 
 // survey reads the source's layers into the spool and plans the new ones.
-func (r *run) survey(ctx context.Context, o *original, sp *spool, platform, prefix string) (s *scanned, p *plan, err error) {
+func (r *run) survey(ctx context.Context, o *original, sp *spool, platform, prefix string) (s *scanned, p *plan.Plan, err error) {
 	if err := progress.Do(r.opts.Progress, prefix+"reading source layers", func(step progress.Step) (err error) {
 		var hidden *graveyard
 		if r.opts.Analyze {
@@ -82,47 +83,46 @@ func (r *run) survey(ctx context.Context, o *original, sp *spool, platform, pref
 	}
 	if err := progress.Do(r.opts.Progress, prefix+"planning layers", func(step progress.Step) error {
 		target := r.opts.TargetSize
-		if overlayAttributes(s.tree) {
+		if plan.OverlayAttributes(s.tree) {
 			target = math.MaxInt64
 			r.warn("%s: all is in one layer, for files have attributes of overlay mounts (trusted.overlay.*) that would hide other layers", platform)
 		}
-		all := units(s, r.codec.window)
-		factor, err := calibrate(ctx, s, all, r.codec, r.opts.Jobs)
-		if err != nil {
+		all := plan.Units(s.tree, s.estimate, r.codec.window)
+		if err := calibrate(ctx, s, all, r.codec, r.opts.Jobs); err != nil {
 			return err
 		}
-		p = makePlan(all, target, factor)
-		p.tree = s.tree.Digest().String()
-		fmt.Fprintf(step, "%d files in %d layers, tree %s\n", p.files, len(p.layers), p.tree)
+		p = plan.Make(s.tree, all, target)
+		s.digest = s.tree.Digest().String()
+		fmt.Fprintf(step, "%d files in %d layers, tree %s\n", p.Names, len(p.Layers), s.digest)
 		return nil
 	}); err != nil {
 		return nil, nil, err
 	}
-	if p.capped {
-		r.warn("%s: layers of the target size would be more than %d, so they are larger", platform, maxLayers)
+	if p.Capped {
+		r.warn("%s: layers of the target size would be more than %d, so they are larger", platform, plan.MaxLayers)
 	}
 	return s, p, nil
 }
 
 // layers writes, compresses and uploads the output layers. Uploads are waited for
 // beside the compressors, which are as many as there are jobs.
-func (r *run) layers(ctx context.Context, s *scanned, p *plan, prefix string) (out []*written, sent int64, err error) {
+func (r *run) layers(ctx context.Context, s *scanned, p *plan.Plan, prefix string) (out []*written, sent int64, err error) {
 	step := r.opts.Progress.Step(prefix + "writing layers")
 	defer func() { step.Done(err) }()
-	out = make([]*written, len(p.layers))
-	was := make([]bool, len(p.layers))
+	out = make([]*written, len(p.Layers))
+	was := make([]bool, len(p.Layers))
 	compressors := make(chan struct{}, r.opts.Jobs)
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(2 * r.opts.Jobs)
-	for i, contents := range p.layers {
+	for i := range p.Layers {
 		g.Go(func() error {
-			id := fmt.Sprintf("layer %d of %d", i+1, len(p.layers))
+			id := fmt.Sprintf("layer %d of %d", i+1, len(p.Layers))
 			select {
 			case compressors <- struct{}{}:
 			case <-ctx.Done():
 				return context.Cause(ctx)
 			}
-			w, err := writeLayer(ctx, s, contents, r.codec, r.opts.TempDir, func(done, total int64) {
+			w, err := writeLayer(ctx, s, &p.Layers[i], r.codec, r.opts.TempDir, func(done, total int64) {
 				step.Bytes("compressing "+id, done, total)
 			})
 			<-compressors

@@ -31,6 +31,7 @@ const pause = 500 * time.Millisecond
 // A scanned image is its tree, and where in the spool the contents are.
 type scanned struct {
 	tree     *layer.Tree
+	digest   string      // canonical, of the tree; "" before it is planned
 	contents []*contents // by source layer; nil without a spool
 	files    int         // in all layers, hidden ones included
 	bytes    int64
@@ -54,6 +55,13 @@ type contents struct {
 
 func (c *contents) offset(ordinal int) int64 {
 	return c.offsets[sort.SearchInts(c.ordinals, ordinal)]
+}
+
+// estimate returns about how many compressed bytes a file's content takes, as the
+// spool's frames have it.
+func (s *scanned) estimate(in *layer.Inode) float64 {
+	c := s.contents[in.Source.Layer]
+	return c.segment.estimate(c.offset(in.Source.Ordinal), in.Size)
 }
 
 // scan reads all layers of an image, at most jobs at a time, and merges them.

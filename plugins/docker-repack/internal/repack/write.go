@@ -9,11 +9,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
-	"github.com/dockerfactory/dockerfactory/shared/layer"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-repack/internal/plan"
 )
 
 // A written layer is compressed, in a temporary file without a name.
@@ -30,17 +29,12 @@ func (w *written) open(seen func(n int64)) io.ReadCloser {
 	return io.NopCloser(&countingReader{r: io.NewSectionReader(w.file, 0, w.descriptor.Size), seen: seen})
 }
 
-// rawSize is about how large the tar stream of the units is: headers of parents
+// rawSize is about how large the tar stream of a layer is: headers of parents
 // are few.
-func rawSize(contents []*unit) int64 {
+func rawSize(l *plan.Layer) int64 {
 	var n int64
-	for _, u := range contents {
-		n += int64(len(u.entries)) * 512
-		for i, e := range u.entries {
-			if i == 0 || e.Inode != u.entries[i-1].Inode {
-				n += u.raw
-			}
-		}
+	for _, u := range l.Units {
+		n += int64(len(u.Entries))*512 + int64(len(u.Files()))*u.Raw
 	}
 	return n
 }
@@ -72,7 +66,7 @@ func (c *countingReader) Read(p []byte) (int, error) {
 
 // writeLayer writes and compresses one output layer.
 // Progress is told how many uncompressed bytes are done, of how many.
-func writeLayer(ctx context.Context, s *scanned, contents []*unit, c codec, dir string, progress func(done, total int64)) (_ *written, err error) {
+func writeLayer(ctx context.Context, s *scanned, l *plan.Layer, c codec, dir string, progress func(done, total int64)) (_ *written, err error) {
 	f, remove, err := tempFile(dir, "docker-repack-layer-*")
 	if err != nil {
 		return nil, err
@@ -88,8 +82,8 @@ func writeLayer(ctx context.Context, s *scanned, contents []*unit, c codec, dir 
 	if err != nil {
 		return nil, err
 	}
-	meter := &meter{total: rawSize(contents), tell: progress}
-	entries, err := writeTar(ctx, io.MultiWriter(z, plain, meter), s, contents)
+	meter := &meter{total: rawSize(l), tell: progress}
+	entries, err := writeTar(ctx, io.MultiWriter(z, plain, meter), s, l)
 	progress(meter.total, meter.total)
 	if closed := z.Close(); err == nil {
 		err = closed
@@ -111,97 +105,32 @@ func writeLayer(ctx context.Context, s *scanned, contents []*unit, c codec, dir 
 	}, nil
 }
 
-// writeTar writes the units as a tar stream and returns how many entries it has.
-//
-// Before an entry come the directories that lead to it, with their final
-// attributes, unless this layer has them already: engines unpack a layer on its
-// own, and a directory that it does not list becomes root's, 0755.
-func writeTar(ctx context.Context, w io.Writer, s *scanned, contents []*unit) (int, error) {
+// writeTar writes a layer as a tar stream and returns how many entries it has.
+func writeTar(ctx context.Context, w io.Writer, s *scanned, l *plan.Layer) (int, error) {
 	reader, err := newSpoolReader()
 	if err != nil {
 		return 0, err
 	}
 	defer reader.close()
-	t := &tarWriter{Writer: tar.NewWriter(w), scanned: s, reader: reader, directories: map[string]bool{}}
-	if err := t.parents("."); err != nil { // also of a tree that is nothing but its root
-		return 0, err
-	}
-	for _, u := range contents {
+	t := tar.NewWriter(w)
+	entries := 0
+	for item := range l.Items(s.tree) {
 		if err := context.Cause(ctx); err != nil {
 			return 0, err
 		}
-		if err := t.unit(ctx, u); err != nil {
-			return 0, err
+		if err := t.WriteHeader(item.Inode.Header(item.Path, item.LinkTo)); err != nil {
+			return 0, fmt.Errorf("writing the header of %q: %w", item.Path, err)
 		}
-	}
-	return t.entries, t.Close()
-}
-
-type tarWriter struct {
-	*tar.Writer
-	scanned     *scanned
-	reader      *spoolReader
-	directories map[string]bool // that the layer has already
-	entries     int
-}
-
-func (t *tarWriter) unit(ctx context.Context, u *unit) error {
-	var previous *layer.Inode
-	var first string
-	for _, e := range u.entries {
-		if err := t.parents(e.Path); err != nil {
-			return err
-		}
-		link := ""
-		if e.Inode == previous {
-			link = first
-		} else {
-			previous, first = e.Inode, e.Path
-		}
-		if err := t.header(e.Path, e.Inode, link); err != nil {
-			return err
-		}
-		if e.Type != layer.Regular || link != "" || e.Size == 0 {
+		entries++
+		if !item.HasContent() {
 			continue
 		}
-		c := t.scanned.contents[u.first.Layer]
-		if err := t.reader.copy(cancelWriter{ctx, t}, c.segment, c.offset(u.first.Ordinal), e.Size); err != nil {
-			return fmt.Errorf("writing %q: %w", e.Path, err)
+		c := s.contents[item.Content.Layer]
+		if err := reader.copy(cancelWriter{ctx, t}, c.segment, c.offset(item.Content.Ordinal), item.Inode.Size); err != nil {
+			return 0, fmt.Errorf("writing %q: %w", item.Path, err)
 		}
 	}
-	return nil
-}
-
-func (t *tarWriter) parents(name string) error {
-	dir := path.Dir(name)
-	if t.directories[dir] {
-		return nil
-	}
-	if dir != "." {
-		if err := t.parents(dir); err != nil {
-			return err
-		}
-	}
-	t.directories[dir] = true
-	e, ok := t.scanned.tree.Lookup(dir)
-	if !ok {
-		return fmt.Errorf("directory %q is not in the tree", dir)
-	}
-	if dir == "." && e.Implied {
-		return nil // the source has no entry for it: engines make their own
-	}
-	return t.header(dir, e.Inode, "")
-}
-
-func (t *tarWriter) header(name string, in *layer.Inode, link string) error {
-	if in.Type == layer.Directory {
-		t.directories[name] = true
-	}
-	t.entries++
-	if err := t.WriteHeader(in.Header(name, link)); err != nil {
-		return fmt.Errorf("writing the header of %q: %w", name, err)
-	}
-	return nil
+	return entries, t.Close()
 }
 
 // A cancelWriter stops a long content when the context ends.

@@ -1,4 +1,4 @@
-package repack
+package plan
 
 import (
 	"math/rand/v2"
@@ -7,10 +7,9 @@ import (
 )
 
 func TestCut(t *testing.T) {
-	cost := func(u *unit) float64 { return u.cost }
-	make := func(costs ...float64) (out []*unit) {
+	make := func(costs ...float64) (out []*Unit) {
 		for _, c := range costs {
-			out = append(out, &unit{cost: c})
+			out = append(out, &Unit{Cost: c})
 		}
 		return out
 	}
@@ -28,7 +27,7 @@ func TestCut(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []int
-			for _, l := range cut(make(tt.costs...), tt.n, cost) {
+			for _, l := range cut(make(tt.costs...), tt.n) {
 				got = append(got, len(l))
 			}
 			if !slices.Equal(got, tt.want) {
@@ -43,20 +42,20 @@ func TestCut(t *testing.T) {
 func TestCutProperties(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	for range 2000 {
-		var all []*unit
+		var all []*Unit
 		total, largest := 0.0, 0.0
 		for range 1 + rng.IntN(200) {
-			u := &unit{cost: rng.ExpFloat64() * 10}
-			total, largest = total+u.cost, max(largest, u.cost)
+			u := &Unit{Cost: rng.ExpFloat64() * 10}
+			total, largest = total+u.Cost, max(largest, u.Cost)
 			all = append(all, u)
 		}
 		n := 1 + rng.IntN(20)
-		var flat []*unit
-		layers := cut(all, n, func(u *unit) float64 { return u.cost })
+		var flat []*Unit
+		layers := cut(all, n)
 		for _, l := range layers {
 			sum := 0.0
 			for _, u := range l {
-				sum += u.cost
+				sum += u.Cost
 			}
 			if len(l) == 0 || sum > total/float64(n)+2*largest {
 				t.Fatalf("a layer of %d units and %f of %f in %d layers", len(l), sum, total, n)
@@ -71,12 +70,12 @@ func TestCutProperties(t *testing.T) {
 
 // C13: a small target must not make an image that dockerd refuses.
 func TestC13LayersAreCapped(t *testing.T) {
-	var all []*unit
+	var all []*Unit
 	for range 10_000 {
-		all = append(all, &unit{cost: 1e6})
+		all = append(all, &Unit{Cost: 1e6})
 	}
-	p := makePlan(all, 1e6, 1)
-	if len(p.layers) != maxLayers || !p.capped {
-		t.Errorf("%d layers, capped %v", len(p.layers), p.capped)
+	p := Make(nil, all, 1e6)
+	if len(p.Layers) != MaxLayers || !p.Capped {
+		t.Errorf("%d layers, capped %v", len(p.Layers), p.Capped)
 	}
 }

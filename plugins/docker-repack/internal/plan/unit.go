@@ -1,0 +1,119 @@
+package plan
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/dockerfactory/dockerfactory/shared/layer"
+)
+
+// headerCost is about what a tar header and its padding compress to.
+const headerCost = 64
+
+// A Unit is what must stay in one layer: a file with all its hard links, and all
+// other files with the same content, so that the compressor's window removes the
+// copies and no layer refers to another.
+type Unit struct {
+	// Entries are the names, files in the order of the source, each file's own
+	// names sorted; the first name of a file carries the content.
+	Entries []layer.Entry
+	// Raw is the size of one copy's content, in bytes.
+	Raw int64
+	// Cost is the estimate of the unit's compressed size, in bytes.
+	Cost float64
+	// First is where the first of the files was read; all have its content.
+	First layer.Position
+}
+
+// HasContent reports whether there is something to read at First.
+func (u *Unit) HasContent() bool { return u.Raw > 0 }
+
+// Files returns the files of a unit that have content, each once, the one that was
+// read first at the beginning.
+func (u *Unit) Files() []*layer.Inode {
+	if u.Raw == 0 {
+		return nil
+	}
+	var out []*layer.Inode
+	for i, e := range u.Entries {
+		if u.leads(i) {
+			out = append(out, e.Inode)
+		}
+	}
+	return out
+}
+
+// leads reports whether the entry is the first name of its file.
+func (u *Unit) leads(i int) bool { return i == 0 || u.Entries[i].Inode != u.Entries[i-1].Inode }
+
+// LeadNames yields the first name of each file that has content.
+func (u *Unit) LeadNames(yield func(string) bool) {
+	for i, e := range u.Entries {
+		if u.Raw > 0 && u.leads(i) && !yield(e.Path) {
+			return
+		}
+	}
+}
+
+// An Estimator tells about how many compressed bytes the content of a file takes.
+type Estimator func(*layer.Inode) float64
+
+// Units splits a tree, in the order of the source. Directories that have something
+// in them are no units: every layer repeats the ones that lead to its entries.
+// Window is how far back the layers' compressor sees: copies of a file that is
+// larger cost their full size.
+func Units(tree *layer.Tree, estimate Estimator, window int64) []*Unit {
+	type file struct {
+		inode   *layer.Inode
+		entries []layer.Entry
+	}
+	parents := map[string]bool{}
+	var files []*file
+	byInode := map[*layer.Inode]*file{}
+	for e := range tree.All() {
+		if i := strings.LastIndexByte(e.Path, '/'); i >= 0 {
+			parents[e.Path[:i]] = true
+		}
+		f := byInode[e.Inode]
+		if f == nil || e.Type == layer.Directory {
+			f = &file{inode: e.Inode}
+			byInode[e.Inode] = f
+			files = append(files, f)
+		}
+		f.entries = append(f.entries, e)
+	}
+	slices.SortStableFunc(files, func(a, b *file) int {
+		return cmp.Or(a.inode.Source.Compare(b.inode.Source), strings.Compare(a.entries[0].Path, b.entries[0].Path))
+	})
+	var out []*Unit
+	byContent := map[layer.Sum]*Unit{}
+	for _, f := range files {
+		first := f.entries[0]
+		if first.Path == "." || (first.Type == layer.Directory && parents[first.Path]) {
+			continue
+		}
+		var u *Unit
+		var content float64
+		if f.inode.Size > 0 {
+			u, content = byContent[f.inode.Sum], estimate(f.inode)
+		}
+		if u == nil {
+			u = &Unit{First: f.inode.Source, Raw: f.inode.Size}
+			out = append(out, u)
+			if u.Raw > 0 {
+				byContent[f.inode.Sum] = u
+			}
+		} else if u.Raw < window {
+			content = 0
+		}
+		u.Cost += content
+		u.Entries = append(u.Entries, f.entries...)
+	}
+	for _, u := range out {
+		for _, e := range u.Entries {
+			u.Cost += headerCost + float64(len(e.Path))/2
+		}
+	}
+	return out
+}
