@@ -176,7 +176,7 @@ func (e ending) commit(ctx context.Context, pool Disk, r *Report) error {
 	e.phase(instance.PhaseSaving)
 	g, err := pool.Commit(ctx, w, disk.Generation{
 		BuildkitVersion: e.run.BuildkitVersion, Builder: e.inst.Name, CleanShutdown: e.clean, Builds: r.Summary,
-	})
+	}, nil)
 	switch {
 	case errors.Is(err, disk.ErrConflict):
 		r.Decision, r.Generation = Conflict, g.ID

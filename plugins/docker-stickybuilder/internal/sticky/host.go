@@ -41,14 +41,17 @@ type Host struct {
 type Disk interface {
 	// Head returns the current generation, nil if there is none.
 	Head(context.Context, disk.Lineage) (*disk.Generation, error)
-	// Clone lends a private, writable copy of the head, or an empty one. The
-	// lock is held by whoever uses the copy.
-	Clone(ctx context.Context, l disk.Lineage, id string, step progress.Step) (*disk.Working, *durable.Lock, error)
+	// Clone lends a private, writable copy of from's head, or an empty one, that
+	// is to be committed to l; from may be l. The lock is held by whoever uses the
+	// copy. disk.Working's From and Resets say what to note in it.
+	Clone(ctx context.Context, l, from disk.Lineage, id string, step progress.Step) (*disk.Working, *durable.Lock, error)
 	// Reopen takes over a copy whose holder has died; disk.ErrGone if there is none.
 	Reopen(context.Context, *disk.Working) (*durable.Lock, error)
-	// Commit makes the copy the head if the head still is what it was cloned
-	// from, else keeps it beside the head and returns disk.ErrConflict.
-	Commit(context.Context, *disk.Working, disk.Generation) (disk.Generation, error)
+	// Commit makes the copy the head if the head still is its Base. If not, the
+	// rule decides between the two unless there were Resets meanwhile, and the
+	// other one is kept beside the head; disk.ErrConflict says that this is the
+	// new one. The description is completed by disk.Working's Describe.
+	Commit(context.Context, *disk.Working, disk.Generation, disk.Rule) (disk.Generation, error)
 	// Discard removes the copy; one that is gone is no error.
 	Discard(context.Context, *disk.Working) error
 	// Sweep removes copies that nobody holds and returns their number.

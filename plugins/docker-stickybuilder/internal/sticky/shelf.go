@@ -12,7 +12,7 @@ import (
 // pass the suite in package disktest.
 type Shelf interface {
 	Disk
-	// Lineages lists what there are heads or generations of, by key and platform.
+	// Lineages lists what there are heads or generations of, in their order.
 	Lineages(context.Context) ([]disk.Lineage, error)
 	// Records describes a lineage's generations, the oldest first.
 	Records(context.Context, disk.Lineage) ([]disk.Record, error)

@@ -135,7 +135,7 @@ func dead(t *testing.T, journal string) (Host, *instance.Instance, Disk) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w, lock, err := d.Clone(t.Context(), disk.Lineage{Key: "k", Platform: "p"}, id, progress.Discard.Step(""))
+	w, lock, err := d.Clone(t.Context(), disk.Lineage{Key: "k", Platform: "p"}, disk.Lineage{Key: "k", Platform: "p"}, id, progress.Discard.Step(""))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -216,7 +216,7 @@ func TestDownAlwaysChecksTheDisk(t *testing.T) {
 // The supervisor died between moving the head and writing its report.
 func TestDownAfterTheCommit(t *testing.T) {
 	h, i, d := dead(t, jsonOK)
-	if _, err := d.Commit(t.Context(), &i.Working, disk.Generation{Builds: disk.Tally{OK: 1}}); err != nil {
+	if _, err := d.Commit(t.Context(), &i.Working, disk.Generation{Builds: disk.Tally{OK: 1}}, nil); err != nil {
 		t.Fatal(err)
 	}
 	r, err := h.Down(t.Context(), DownOptions{Name: "sticky", Policy: history.Auto}, progress.Discard)

@@ -241,7 +241,7 @@ func copied(i *instance.Instance) []string {
 
 func (h Host) clone(ctx context.Context, pool Disk, i *instance.Instance, r progress.Reporter) (lock *durable.Lock, err error) {
 	err = progress.Do(r, "cloning disk "+i.Disk, func(step progress.Step) error {
-		w, l, err := pool.Clone(ctx, i.Working.Lineage, i.Working.ID, step)
+		w, l, err := pool.Clone(ctx, i.Working.Lineage, i.Working.Lineage, i.Working.ID, step)
 		if err == nil {
 			i.Working, lock = *w, l
 			fmt.Fprintf(step, "%s: %s\n", w.Clone.Method, i.Working.Lineage)

@@ -15,21 +15,26 @@ import (
 	"github.com/dockerfactory/dockerfactory/shared/progress"
 )
 
-// Clone gives the caller a working copy of the lineage's head under the given
-// id, or an empty one if there is no head. The returned lock protects it from
-// being swept; whoever uses the copy holds it. After an error nothing is left.
+// Clone gives the caller a working copy of from's head under the given id, or an
+// empty one if there is no head. It is to be committed to l. The returned lock
+// protects it from being swept; whoever uses the copy holds it. After an error
+// nothing is left.
 //
 // A head that does not fit gives disk.ErrNoSpace before anything is copied.
-func (p *Pool) Clone(ctx context.Context, l disk.Lineage, id string, step progress.Step) (_ *disk.Working, _ *durable.Lock, err error) {
+func (p *Pool) Clone(ctx context.Context, l, from disk.Lineage, id string, step progress.Step) (_ *disk.Working, _ *durable.Lock, err error) {
 	defer func() {
 		if err != nil {
-			err = fmt.Errorf("cloning the disk %s: %w", l, err)
+			err = fmt.Errorf("cloning the disk %s: %w", from, err)
 		}
 	}()
 	if !disk.ValidID(id) {
 		return nil, nil, fmt.Errorf("invalid id %q", id)
 	}
-	source, held, err := p.pin(ctx, l, step)
+	resets, err := p.resets(l) // before the head is read, so that no reset is missed
+	if err != nil {
+		return nil, nil, err
+	}
+	source, held, err := p.pin(ctx, from, step)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -47,19 +52,17 @@ func (p *Pool) Clone(ctx context.Context, l disk.Lineage, id string, step progre
 			err = errors.Join(err, p.remove(context.WithoutCancel(ctx), dir))
 		}
 	}()
-	w := &disk.Working{ID: id, Root: filepath.Join(dir, "root"), Lineage: l}
+	w := &disk.Working{ID: id, Root: filepath.Join(dir, "root"), Lineage: l, Resets: resets}
 	began := p.options.Now()
-	if source != nil {
-		w.Parent = source.ID
-	}
-	if err = durable.WriteJSON(filepath.Join(dir, "copy.json"), copyFile{disk.Format, l, w.Parent, began.UTC()}, 0o600); err != nil {
+	w.From(source)
+	if err = durable.WriteJSON(filepath.Join(dir, "copy.json"), copyFile{disk.Format, l, w.Parent, w.Origin, began.UTC()}, 0o600); err != nil {
 		return nil, nil, err
 	}
 	if source == nil {
 		w.Clone.Method = "empty"
 		err = p.backend.create(w.Root)
 	} else {
-		w.Clone, err = p.cloneTree(ctx, w.Root, filepath.Join(p.generation(l, source.ID), "root"), step)
+		w.Clone, err = p.cloneTree(ctx, w.Root, filepath.Join(p.generation(from, source.ID), "root"), step)
 	}
 	if err != nil {
 		return nil, nil, err

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disk"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/durable"
@@ -48,9 +49,18 @@ func (p *Pool) collect(ctx context.Context, l disk.Lineage) error {
 	return errors.Join(errs...)
 }
 
-// worstFirst orders ids, the oldest first, by how little they are worth: what is
-// bad goes before what a rollback could go to.
+// worstFirst orders ids by how little they are worth: what is bad goes before
+// what a rollback could go to, and what was committed before goes before. An id
+// only tells when its job began, and the longest one has the most to lose.
 func (p *Pool) worstFirst(l disk.Lineage, ids []string) []string {
+	committed := map[string]time.Time{}
+	for _, id := range ids {
+		committed[id] = idTime(id)
+		if g, err := p.meta(filepath.Join(p.generation(l, id), "meta.json")); err == nil {
+			committed[id] = g.Created
+		}
+	}
+	slices.SortStableFunc(ids, func(a, b string) int { return committed[a].Compare(committed[b]) })
 	var bad, good []string
 	for _, id := range ids {
 		if exists(filepath.Join(p.generation(l, id), "bad.json")) {

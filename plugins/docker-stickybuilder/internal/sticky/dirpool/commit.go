@@ -16,18 +16,19 @@ import (
 // Lineage, Format and Created it fills in, and moves the lineage's head to it.
 // Nothing may use the copy any more.
 //
-// If another job moved the head first, the new generation is kept beside it, the
-// head stays, and the error matches disk.ErrConflict. After any other error the
-// copy is where it was and the head is as it was.
-func (p *Pool) Commit(ctx context.Context, w *disk.Working, g disk.Generation) (disk.Generation, error) {
-	g.Format, g.ID, g.Parent, g.Lineage, g.Created = disk.Format, w.ID, w.Parent, w.Lineage, p.options.Now().UTC()
-	if err := p.commit(ctx, w, g); err != nil {
+// If another job moved the head first, rule is asked which of the two is to be the
+// head; the other one is kept beside it. If the head stays, the error matches
+// disk.ErrConflict. After any other error the copy is where it was and the head is
+// as it was.
+func (p *Pool) Commit(ctx context.Context, w *disk.Working, g disk.Generation, rule disk.Rule) (disk.Generation, error) {
+	g = w.Describe(g, p.options.Now())
+	if err := p.commit(ctx, w, g, rule); err != nil {
 		return g, fmt.Errorf("committing the disk %s: %w", w.Lineage, err)
 	}
 	return g, nil
 }
 
-func (p *Pool) commit(ctx context.Context, w *disk.Working, g disk.Generation) error {
+func (p *Pool) commit(ctx context.Context, w *disk.Working, g disk.Generation, rule disk.Rule) error {
 	work, target := p.work(w.ID), p.generation(w.Lineage, w.ID)
 	if err := present(work); err != nil {
 		return err
@@ -59,7 +60,7 @@ func (p *Pool) commit(ctx context.Context, w *disk.Working, g disk.Generation) e
 		return errors.Join(err, os.Rename(target, work))
 	}
 	_ = os.Remove(filepath.Join(target, "copy.json"))
-	if err := p.publish(w, target); err != nil {
+	if err := p.publish(w, g, rule); err != nil {
 		if errors.Is(err, disk.ErrConflict) {
 			return errors.Join(err, p.collect(ctx, w.Lineage))
 		}
@@ -71,14 +72,36 @@ func (p *Pool) commit(ctx context.Context, w *disk.Working, g disk.Generation) e
 	return nil
 }
 
-func (p *Pool) publish(w *disk.Working, target string) error {
+func (p *Pool) publish(w *disk.Working, g disk.Generation, rule disk.Rule) error {
+	target := p.generation(w.Lineage, w.ID)
 	if err := errors.Join(durable.SyncDir(filepath.Dir(target)), durable.SyncDir(p.file("work"))); err != nil {
 		return err
 	}
 	if err := p.backend.seal(filepath.Join(target, "root")); err != nil {
 		return err
 	}
-	return p.swapHead(w.Lineage, w.Parent, w.ID)
+	err := p.swapHead(w.Lineage, w.Base(), w.ID)
+	if !errors.Is(err, disk.ErrConflict) || rule == nil {
+		return err
+	}
+	return p.contend(w, g, rule, err)
+}
+
+// contend puts g in the place of the head that won the race, if rule wants so and
+// nobody has moved the head on purpose since the copy was made.
+func (p *Pool) contend(w *disk.Working, g disk.Generation, rule disk.Rule, conflict error) error {
+	resets, err := p.resets(w.Lineage)
+	if err != nil {
+		return err
+	}
+	head, err := p.head(w.Lineage)
+	if err != nil {
+		return err
+	}
+	if head == nil || resets != w.Resets || !rule(g, *head) {
+		return conflict
+	}
+	return p.swapHead(w.Lineage, head.ID, w.ID)
 }
 
 // Discard removes the working copy. One that is gone already is no error.

@@ -81,6 +81,30 @@ func (p *Pool) swapHead(l disk.Lineage, from, next string) error {
 	return durable.WriteJSON(filepath.Join(p.lineage(l), "head.json"), headFile{disk.Format, l, next}, 0o600)
 }
 
+type resetsFile struct {
+	Count int `json:"count"`
+}
+
+// resets returns how often a lineage's head was moved by other than a commit.
+func (p *Pool) resets(l disk.Lineage) (int, error) {
+	var r resetsFile
+	err := durable.ReadJSON(filepath.Join(p.lineage(l), "resets.json"), &r)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return r.Count, err
+}
+
+// countReset is called before such a move, with the lineage's lock held: a crash
+// between the two costs a job the chance to take a head's place, and no more.
+func (p *Pool) countReset(l disk.Lineage) error {
+	n, err := p.resets(l)
+	if err != nil {
+		return err
+	}
+	return durable.WriteJSON(filepath.Join(p.lineage(l), "resets.json"), resetsFile{n + 1}, 0o600)
+}
+
 func orNone(id string) string {
 	if id == "" {
 		return "empty"

@@ -49,6 +49,9 @@ func (p *Pool) SetHead(ctx context.Context, l disk.Lineage, from, to string) err
 		case bad != nil:
 			return fmt.Errorf("generation %s: %w: %s", to, disk.ErrBad, bad.Reason)
 		}
+		if err := p.countReset(l); err != nil {
+			return err
+		}
 		return p.swapHead(l, from, to)
 	})
 	if err != nil {
@@ -94,6 +97,9 @@ func (p *Pool) settle(ctx context.Context, l disk.Lineage) (head string, err err
 	}
 	records, err := p.Records(ctx, l)
 	if err != nil {
+		return "", err
+	}
+	if err := p.countReset(l); err != nil {
 		return "", err
 	}
 	if next := disk.Fallback(records, head); next != "" {

@@ -17,12 +17,12 @@ import (
 
 func commit(t *testing.T, p *dirpool.Pool, id string) string {
 	t.Helper()
-	w, lock, err := p.Clone(t.Context(), disktest.Lineage, newID(id), progress.Discard.Step(""))
+	w, lock, err := p.Clone(t.Context(), disktest.Lineage, disktest.Lineage, newID(id), progress.Discard.Step(""))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer lock.Close()
-	if _, err := p.Commit(t.Context(), w, disk.Generation{}); err != nil {
+	if _, err := p.Commit(t.Context(), w, disk.Generation{}, nil); err != nil {
 		t.Fatal(err)
 	}
 	return w.ID
@@ -45,7 +45,7 @@ func TestMarkInterrupted(t *testing.T) {
 			p := open(t, dir, 3)
 			a, b := commit(t, p, "a"), commit(t, p, "b")
 			// This job has begun on b.
-			early, lock, err := p.Clone(t.Context(), disktest.Lineage, newID("c"), progress.Discard.Step(""))
+			early, lock, err := p.Clone(t.Context(), disktest.Lineage, disktest.Lineage, newID("c"), progress.Discard.Step(""))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -53,14 +53,14 @@ func TestMarkInterrupted(t *testing.T) {
 			if err := os.WriteFile(generation(t, dir, b, "bad.json"), []byte(mark), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := p.Commit(t.Context(), early, disk.Generation{}); !errors.Is(err, disk.ErrConflict) {
+			if _, err := p.Commit(t.Context(), early, disk.Generation{}, nil); !errors.Is(err, disk.ErrConflict) {
 				t.Errorf("committing a child of it: %v", err)
 			}
 			if err := os.WriteFile(filepath.Join(filepath.Dir(filepath.Dir(generation(t, dir, b, ""))), "head.json"),
 				[]byte(`{"format":1,"lineage":{"key":"`+disktest.Lineage.Key+`","platform":"`+disktest.Lineage.Platform+`"},"generation":"`+b+`"}`), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			w, lock2, err := p.Clone(t.Context(), disktest.Lineage, newID("d"), progress.Discard.Step(""))
+			w, lock2, err := p.Clone(t.Context(), disktest.Lineage, disktest.Lineage, newID("d"), progress.Discard.Step(""))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -3,6 +3,7 @@
 //
 //	PATH/pool.json, PATH/lock                   format; held while copies are claimed or swept
 //	PATH/lineages/LINEAGE/head.json             the current generation
+//	PATH/lineages/LINEAGE/resets.json           how often it was moved by other than a commit
 //	PATH/lineages/LINEAGE/generations/ID/       meta.json, lock, root/, bad.json if it is never to be cloned
 //	PATH/work/ID/                               copy.json, lock, root/: a job's working copy
 //	PATH/trash/                                 what is being removed
@@ -162,8 +163,8 @@ var unsafeInName = regexp.MustCompile(`[^a-zA-Z0-9.-]+`)
 
 // lineage is the directory of a lineage: readable, and unique by its hash.
 func (p *Pool) lineage(l disk.Lineage) string {
-	sum := sha256.Sum256([]byte(l.Key + "\x00" + l.Platform))
-	slug := strings.Trim(unsafeInName.ReplaceAllString(l.Key, "-"), "-.")
+	sum := sha256.Sum256([]byte(l.Identity()))
+	slug := strings.Trim(unsafeInName.ReplaceAllString(l.Name(), "-"), "-.")
 	return p.file("lineages", fmt.Sprintf("%.40s-%x", slug, sum[:8]))
 }
 

@@ -101,14 +101,14 @@ func TestConformance(t *testing.T) {
 			})
 			p := open(t, filepath.Join(top, "method"), 3)
 			for _, want := range []string{"empty", f.method} {
-				w, lock, err := p.Clone(t.Context(), disktest.Lineage, disk.NewID(time.Now(), []byte(want+"......")), progress.Discard.Step(""))
+				w, lock, err := p.Clone(t.Context(), disktest.Lineage, disktest.Lineage, disk.NewID(time.Now(), []byte(want+"......")), progress.Discard.Step(""))
 				if err != nil {
 					t.Fatal(err)
 				}
 				if want != "" && w.Clone.Method != want {
 					t.Errorf("cloned by %s, want %s", w.Clone.Method, want)
 				}
-				if _, err := p.Commit(t.Context(), w, disk.Generation{}); err != nil {
+				if _, err := p.Commit(t.Context(), w, disk.Generation{}, nil); err != nil {
 					t.Fatal(err)
 				}
 				lock.Close()
@@ -121,23 +121,23 @@ func TestConformance(t *testing.T) {
 func TestBtrfsTakesOverPlainDirectories(t *testing.T) {
 	dir := filepath.Join(mount(t, "mkfs.btrfs", 128<<20), "pool")
 	p := open(t, dir, 3)
-	w, lock, err := p.Clone(t.Context(), disktest.Lineage, newID("a"), progress.Discard.Step(""))
+	w, lock, err := p.Clone(t.Context(), disktest.Lineage, disktest.Lineage, newID("a"), progress.Discard.Step(""))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := errors.Join(os.Remove(w.Root), os.Mkdir(w.Root, 0o700), os.WriteFile(filepath.Join(w.Root, "f"), []byte("x"), 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := p.Commit(t.Context(), w, disk.Generation{}); err != nil {
+	if _, err := p.Commit(t.Context(), w, disk.Generation{}, nil); err != nil {
 		t.Fatal(err)
 	}
 	lock.Close()
 	for _, want := range []string{"reflink", "snapshot"} {
-		w, lock, err = p.Clone(t.Context(), disktest.Lineage, newID(want), progress.Discard.Step(""))
+		w, lock, err = p.Clone(t.Context(), disktest.Lineage, disktest.Lineage, newID(want), progress.Discard.Step(""))
 		if err != nil || w.Clone.Method != want {
 			t.Fatalf("cloned %+v, %v; want by %s", w, err, want)
 		}
-		if _, err := p.Commit(t.Context(), w, disk.Generation{}); err != nil {
+		if _, err := p.Commit(t.Context(), w, disk.Generation{}, nil); err != nil {
 			t.Fatal(err)
 		}
 		lock.Close()
@@ -187,11 +187,11 @@ func TestNewerHead(t *testing.T) {
 	for _, file := range []string{"head.json", "generations/*/meta.json"} {
 		dir := t.TempDir()
 		p := open(t, dir, 3)
-		w, lock, err := p.Clone(t.Context(), disktest.Lineage, newID("a"), progress.Discard.Step(""))
+		w, lock, err := p.Clone(t.Context(), disktest.Lineage, disktest.Lineage, newID("a"), progress.Discard.Step(""))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := p.Commit(t.Context(), w, disk.Generation{}); err != nil {
+		if _, err := p.Commit(t.Context(), w, disk.Generation{}, nil); err != nil {
 			t.Fatal(err)
 		}
 		lock.Close()
@@ -206,7 +206,7 @@ func TestNewerHead(t *testing.T) {
 		if err := os.WriteFile(found[0], bytes.Replace(text, []byte(`"format": 1`), []byte(`"format": 9`), 1), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err := p.Clone(t.Context(), disktest.Lineage, newID("b"), progress.Discard.Step("")); !errors.Is(err, disk.ErrNewer) {
+		if _, _, err := p.Clone(t.Context(), disktest.Lineage, disktest.Lineage, newID("b"), progress.Discard.Step("")); !errors.Is(err, disk.ErrNewer) {
 			t.Errorf("%s: %v", file, err)
 		}
 	}
@@ -221,11 +221,11 @@ func TestDamagedHead(t *testing.T) {
 		dir := t.TempDir()
 		p := open(t, dir, 3)
 		l := disk.Lineage{Key: "k", Platform: "p"}
-		w, lock, err := p.Clone(t.Context(), l, newID("a"), progress.Discard.Step(""))
+		w, lock, err := p.Clone(t.Context(), l, l, newID("a"), progress.Discard.Step(""))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := p.Commit(t.Context(), w, disk.Generation{}); err != nil {
+		if _, err := p.Commit(t.Context(), w, disk.Generation{}, nil); err != nil {
 			t.Fatal(err)
 		}
 		lock.Close()
@@ -242,11 +242,11 @@ func TestDamagedHead(t *testing.T) {
 func TestHeadWithoutItsGeneration(t *testing.T) {
 	dir := t.TempDir()
 	p := open(t, dir, 3)
-	w, lock, err := p.Clone(t.Context(), disktest.Lineage, newID("a"), progress.Discard.Step(""))
+	w, lock, err := p.Clone(t.Context(), disktest.Lineage, disktest.Lineage, newID("a"), progress.Discard.Step(""))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := p.Commit(t.Context(), w, disk.Generation{}); err != nil {
+	if _, err := p.Commit(t.Context(), w, disk.Generation{}, nil); err != nil {
 		t.Fatal(err)
 	}
 	lock.Close()
@@ -254,7 +254,7 @@ func TestHeadWithoutItsGeneration(t *testing.T) {
 	if err := os.RemoveAll(found[0]); err != nil {
 		t.Fatal(err)
 	}
-	_, _, err = p.Clone(t.Context(), disktest.Lineage, newID("b"), progress.Discard.Step(""))
+	_, _, err = p.Clone(t.Context(), disktest.Lineage, disktest.Lineage, newID("b"), progress.Discard.Step(""))
 	if err == nil || !strings.Contains(fault.HintOf(err), "head.json") {
 		t.Errorf("%v (hint %q)", err, fault.HintOf(err))
 	}
@@ -264,18 +264,18 @@ func TestHeadWithoutItsGeneration(t *testing.T) {
 func TestNoSpace(t *testing.T) {
 	dir := filepath.Join(mount(t, "mkfs.ext4", 48<<20), "pool")
 	p := open(t, dir, 3)
-	w, lock, err := p.Clone(t.Context(), disktest.Lineage, newID("a"), progress.Discard.Step(""))
+	w, lock, err := p.Clone(t.Context(), disktest.Lineage, disktest.Lineage, newID("a"), progress.Discard.Step(""))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(filepath.Join(w.Root, "big"), bytes.Repeat([]byte("x"), 24<<20), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := p.Commit(t.Context(), w, disk.Generation{}); err != nil {
+	if _, err := p.Commit(t.Context(), w, disk.Generation{}, nil); err != nil {
 		t.Fatal(err)
 	}
 	lock.Close()
-	_, _, err = p.Clone(t.Context(), disktest.Lineage, newID("b"), progress.Discard.Step(""))
+	_, _, err = p.Clone(t.Context(), disktest.Lineage, disktest.Lineage, newID("b"), progress.Discard.Step(""))
 	if !errors.Is(err, disk.ErrNoSpace) || fault.HintOf(err) == "" {
 		t.Errorf("%v (hint %q)", err, fault.HintOf(err))
 	}
@@ -295,7 +295,7 @@ func TestDiscardStopsAtMounts(t *testing.T) {
 		t.Skip("mounting needs root")
 	}
 	p := open(t, t.TempDir(), 3)
-	w, lock, err := p.Clone(t.Context(), disktest.Lineage, newID("a"), progress.Discard.Step(""))
+	w, lock, err := p.Clone(t.Context(), disktest.Lineage, disktest.Lineage, newID("a"), progress.Discard.Step(""))
 	if err != nil {
 		t.Fatal(err)
 	}

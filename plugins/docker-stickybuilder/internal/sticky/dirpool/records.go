@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disk"
@@ -16,7 +15,7 @@ import (
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/tree"
 )
 
-// Lineages lists what the pool has heads or generations of, by key and platform.
+// Lineages lists what the pool has heads or generations of, in their order.
 func (p *Pool) Lineages(context.Context) ([]disk.Lineage, error) {
 	dirs, err := os.ReadDir(p.file("lineages"))
 	if err != nil {
@@ -32,9 +31,7 @@ func (p *Pool) Lineages(context.Context) ([]disk.Lineage, error) {
 			out = append(out, *l)
 		}
 	}
-	slices.SortFunc(out, func(a, b disk.Lineage) int {
-		return strings.Compare(a.Key+"\x00"+a.Platform, b.Key+"\x00"+b.Platform)
-	})
+	slices.SortFunc(out, disk.Lineage.Compare)
 	return out, nil
 }
 
@@ -140,6 +137,7 @@ type copyFile struct {
 	Format  int          `json:"format"`
 	Lineage disk.Lineage `json:"lineage"`
 	Parent  string       `json:"parent,omitempty"`
+	Origin  disk.Lineage `json:"origin,omitzero"`
 	Created time.Time    `json:"created"`
 }
 
@@ -157,7 +155,7 @@ func (p *Pool) Copies(ctx context.Context) ([]disk.Copy, error) {
 		c := disk.Copy{ID: d.Name(), Created: idTime(d.Name())}
 		var f copyFile
 		if durable.ReadJSON(filepath.Join(p.work(c.ID), "copy.json"), &f) == nil && f.Format <= disk.Format {
-			c.Lineage, c.Parent, c.Created = f.Lineage, f.Parent, f.Created
+			c.Lineage, c.Parent, c.Origin, c.Created = f.Lineage, f.Parent, f.Origin, f.Created
 		}
 		if c.InUse, err = held(ctx, p.work(c.ID)); err != nil {
 			return nil, err

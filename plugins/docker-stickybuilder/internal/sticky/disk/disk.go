@@ -6,14 +6,12 @@
 package disk
 
 import (
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/dockerfactory/dockerfactory/shared/fault"
 )
@@ -32,47 +30,6 @@ var (
 	ErrGone     = errors.New("the working copy is gone")
 )
 
-// A Lineage is what a head belongs to.
-type Lineage struct {
-	Key      string `json:"key"`      // what the user wants to share a cache among
-	Platform string `json:"platform"` // of the builder, such as "linux/amd64"
-}
-
-// maxKey bounds keys, which are shown in tables.
-const maxKey = 512
-
-// CheckKey says why key cannot be one. Keys are written as JSON and shown on
-// terminals: what does not survive the former or harms the latter is refused.
-func CheckKey(key string) error {
-	switch {
-	case strings.TrimSpace(key) == "":
-		return errors.New("invalid key: it is empty")
-	case len(key) > maxKey:
-		return fmt.Errorf("invalid key %.20q…: %d bytes, and at the most %d are allowed", key, len(key), maxKey)
-	case key != CleanKey(key):
-		return fmt.Errorf("invalid key %q: it has characters that cannot be printed", key)
-	}
-	return nil
-}
-
-// CleanKey makes a key of any text that is not empty.
-func CleanKey(text string) string {
-	const mark = '\uFFFD'
-	text = strings.Map(func(r rune) rune {
-		if r != ' ' && !unicode.IsGraphic(r) {
-			return mark
-		}
-		return r
-	}, strings.ToValidUTF8(text, string(mark)))
-	if len(text) <= maxKey {
-		return text
-	}
-	sum := sha256.Sum256([]byte(text))
-	return fmt.Sprintf("%s…%x", strings.ToValidUTF8(text[:maxKey-20], ""), sum[:8])
-}
-
-func (l Lineage) String() string { return l.Key + " (" + l.Platform + ")" }
-
 // A Generation describes one immutable state of a disk.
 type Generation struct {
 	Format          int       `json:"format"`
@@ -84,6 +41,12 @@ type Generation struct {
 	Builder         string    `json:"builder"`       // NAME of the builder that wrote it
 	CleanShutdown   bool      `json:"cleanShutdown"` // buildkitd ended by itself, not by SIGKILL
 	Builds          Tally     `json:"builds"`        // of the job that wrote it
+
+	// Origin is the lineage that Parent is of, if it is another: the first
+	// generation of a branch is made of the default branch's.
+	Origin Lineage    `json:"origin,omitzero"`
+	Work   Work       `json:"work,omitempty"`  // of the job that wrote it
+	Chain  []Ancestor `json:"chain,omitempty"` // the parent, its parent, and so on
 }
 
 // A Tally counts builds by their outcome, and the steps of all of them.
@@ -107,6 +70,43 @@ type Working struct {
 	Lineage Lineage `json:"lineage"`
 	Parent  string  `json:"parent,omitempty"` // generation it is a clone of; "" if it started empty
 	Clone   Clone   `json:"clone"`
+
+	Origin Lineage    `json:"origin,omitzero"` // lineage that Parent is of, if it is another
+	Chain  []Ancestor `json:"chain,omitempty"` // Parent, its parent, and so on
+
+	// Resets is how often the lineage's head had been moved by SetHead or Mark
+	// when the copy was made. Whoever does that means it, so a job that has begun
+	// before never moves the head by a Rule.
+	Resets int `json:"resets,omitempty"`
+}
+
+// From notes that the copy is a clone of source, which may be nil.
+func (w *Working) From(source *Generation) {
+	if source == nil {
+		return
+	}
+	w.Parent = source.ID
+	if source.Lineage != w.Lineage {
+		w.Origin = source.Lineage
+	}
+	w.Chain = source.chain()
+	w.Chain = w.Chain[:min(len(w.Chain), maxChain)]
+}
+
+// Base is the head that the copy's lineage has to have for a commit to move it, ""
+// for none: what was cloned from another lineage begins its own.
+func (w *Working) Base() string {
+	if w.Origin != (Lineage{}) {
+		return ""
+	}
+	return w.Parent
+}
+
+// Describe completes the description of the generation that the copy becomes.
+func (w *Working) Describe(g Generation, now time.Time) Generation {
+	g.Format, g.ID, g.Parent, g.Lineage, g.Created = Format, w.ID, w.Parent, w.Lineage, now.UTC()
+	g.Origin, g.Chain, g.Work = w.Origin, w.Chain, g.Work.Bounded()
+	return g
 }
 
 // Clone says how a working copy was made.

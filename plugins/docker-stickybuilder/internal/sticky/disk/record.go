@@ -20,6 +20,7 @@ type Copy struct {
 	ID      string    `json:"id"`
 	Lineage Lineage   `json:"lineage"` // empty if the copy was made by an older version
 	Parent  string    `json:"parent,omitempty"`
+	Origin  Lineage   `json:"origin,omitzero"` // lineage that Parent is of, if it is another
 	Created time.Time `json:"created"`
 	InUse   bool      `json:"inUse"` // some process holds it; else its job has died
 }

@@ -44,6 +44,7 @@ func Run(t *testing.T, open func(t *testing.T, keep int) sticky.Disk) {
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, open) })
 	}
+	runLineages(t, open)
 	runShelf(t, open)
 }
 
@@ -67,7 +68,7 @@ type job struct {
 func clone(t *testing.T, d sticky.Disk, l disk.Lineage) job {
 	t.Helper()
 	id := newID()
-	w, lock, err := d.Clone(t.Context(), l, id, progress.Discard.Step(""))
+	w, lock, err := d.Clone(t.Context(), l, l, id, progress.Discard.Step(""))
 	if err != nil {
 		t.Fatalf("cloning: %v", err)
 	}
@@ -105,7 +106,7 @@ func (j job) read(t *testing.T) string {
 
 func (j job) commit(t *testing.T, d sticky.Disk) disk.Generation {
 	t.Helper()
-	g, err := d.Commit(t.Context(), j.Working, disk.Generation{Builder: "x", BuildkitVersion: "v1", CleanShutdown: true, Builds: disk.Tally{OK: 2}})
+	g, err := d.Commit(t.Context(), j.Working, disk.Generation{Builder: "x", BuildkitVersion: "v1", CleanShutdown: true, Builds: disk.Tally{OK: 2}}, nil)
 	if err != nil {
 		t.Fatalf("committing: %v", err)
 	}
@@ -165,7 +166,7 @@ func ending(t *testing.T, open func(*testing.T, int) sticky.Disk) {
 	d := open(t, 3)
 	a := clone(t, d, Lineage)
 	a.write(t, "f", "one")
-	if _, err := d.Commit(t.Context(), a.Working, disk.Generation{}); err != nil {
+	if _, err := d.Commit(t.Context(), a.Working, disk.Generation{}, nil); err != nil {
 		t.Fatal(err)
 	}
 	if s := clone(t, d, Lineage).read(t); s != "f=one " {
@@ -209,7 +210,7 @@ func discarded(t *testing.T, open func(*testing.T, int) sticky.Disk) {
 	if h := head(t, d, Lineage); h != a.ID {
 		t.Errorf("head %s", h)
 	}
-	if _, err := d.Commit(t.Context(), b.Working, disk.Generation{}); !errors.Is(err, disk.ErrGone) {
+	if _, err := d.Commit(t.Context(), b.Working, disk.Generation{}, nil); !errors.Is(err, disk.ErrGone) {
 		t.Errorf("committing what is gone: %v", err)
 	}
 }
@@ -218,7 +219,7 @@ func conflict(t *testing.T, open func(*testing.T, int) sticky.Disk) {
 	d := open(t, 3)
 	a, b := clone(t, d, Lineage), clone(t, d, Lineage)
 	a.commit(t, d)
-	g, err := d.Commit(t.Context(), b.Working, disk.Generation{})
+	g, err := d.Commit(t.Context(), b.Working, disk.Generation{}, nil)
 	if !errors.Is(err, disk.ErrConflict) || g.ID != b.ID {
 		t.Errorf("second commit: %+v, %v", g, err)
 	}
@@ -236,6 +237,9 @@ func lineages(t *testing.T, open func(*testing.T, int) sticky.Disk) {
 		{Key: "github.com/acme/app main", Platform: Lineage.Platform},
 		{Key: "../../..", Platform: Lineage.Platform},
 		{Key: "/", Platform: "x"},
+		{Key: Lineage.Key, Platform: Lineage.Platform, Ref: "main"},
+		{Key: Lineage.Key, Platform: Lineage.Platform, Ref: "Main"},
+		{Key: Lineage.Key, Platform: Lineage.Platform, Ref: "../x"},
 		{Key: "ключ\n", Platform: ""},
 	} {
 		if h := head(t, d, l); h != "" {
@@ -323,7 +327,7 @@ func cancelled(t *testing.T, open func(*testing.T, int) sticky.Disk) {
 	a.commit(t, d)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	w, lock, err := d.Clone(ctx, Lineage, newID(), progress.Discard.Step(""))
+	w, lock, err := d.Clone(ctx, Lineage, Lineage, newID(), progress.Discard.Step(""))
 	if err == nil {
 		// A backend may be done before it notices; then the copy is as good as any.
 		lock.Close()
@@ -348,7 +352,7 @@ func race(t *testing.T, open func(*testing.T, int) sticky.Disk) {
 	}
 	var group sync.WaitGroup
 	for i, j := range all {
-		group.Go(func() { _, errs[i] = d.Commit(t.Context(), j.Working, disk.Generation{}) })
+		group.Go(func() { _, errs[i] = d.Commit(t.Context(), j.Working, disk.Generation{}, nil) })
 	}
 	group.Wait()
 	won := 0

@@ -26,6 +26,7 @@ func runShelf(t *testing.T, open func(*testing.T, int) sticky.Disk) {
 		{"without a good generation the next job begins empty", allMarked},
 		{"a job on a generation that was marked does not move the head", markedMeanwhile},
 		{"the head moves by compare-and-swap", rolledBack},
+		{"no rule undoes what was done to the head on purpose", resets},
 		{"what is in use is not removed", removed},
 		{"a lineage is removed as a whole", lineageRemoved},
 		{"garbage is what nothing refers to", garbage},
@@ -170,7 +171,7 @@ func markedMeanwhile(t *testing.T, open func(int) sticky.Shelf) {
 	if _, err := d.Mark(t.Context(), Lineage, ids[1], "x"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := d.Commit(t.Context(), j.Working, disk.Generation{}); !errors.Is(err, disk.ErrConflict) {
+	if _, err := d.Commit(t.Context(), j.Working, disk.Generation{}, nil); !errors.Is(err, disk.ErrConflict) {
 		t.Errorf("committing: %v", err)
 	}
 	want(t, d, "hb.")
@@ -199,6 +200,39 @@ func rolledBack(t *testing.T, open func(int) sticky.Shelf) {
 		t.Errorf("to none: %v", err)
 	}
 	want(t, d, "hb.")
+}
+
+func resets(t *testing.T, open func(int) sticky.Shelf) {
+	yes := func(disk.Generation, disk.Generation) bool { return true }
+	for name, reset := range map[string]func(d sticky.Shelf, ids []string) error{
+		"rollback": func(d sticky.Shelf, ids []string) error { return d.SetHead(t.Context(), Lineage, ids[2], ids[0]) },
+		"mark": func(d sticky.Shelf, ids []string) error {
+			_, err := d.Mark(t.Context(), Lineage, ids[2], "x")
+			return err
+		},
+	} {
+		d := open(9)
+		if head(t, d, Lineage) != "" { // of the other name
+			if err := d.RemoveLineage(t.Context(), Lineage); err != nil {
+				t.Fatal(err)
+			}
+		}
+		ids := commits(t, d, 3)
+		before := clone(t, d, Lineage)
+		if err := reset(d, ids); err != nil {
+			t.Fatal(err)
+		}
+		now := head(t, d, Lineage)
+		if _, err := before.commitBy(t, d, disk.Work{"a": 9}, yes); !errors.Is(err, disk.ErrConflict) || head(t, d, Lineage) != now {
+			t.Errorf("%s: a job from before: %v, head %s", name, err, head(t, d, Lineage))
+		}
+		// Jobs that begin after it contend again.
+		one, two := clone(t, d, Lineage), clone(t, d, Lineage)
+		one.commit(t, d)
+		if _, err := two.commitBy(t, d, nil, yes); err != nil || head(t, d, Lineage) != two.ID {
+			t.Errorf("%s: a job from after: %v", name, err)
+		}
+	}
 }
 
 func removed(t *testing.T, open func(int) sticky.Shelf) {
@@ -320,7 +354,7 @@ func badFirst(t *testing.T, open func(int) sticky.Shelf) {
 	}
 	want(t, d, ".hb")
 	j := clone(t, d, Lineage)
-	if _, err := d.Commit(t.Context(), j.Working, disk.Generation{}); err != nil {
+	if _, err := d.Commit(t.Context(), j.Working, disk.Generation{}, nil); err != nil {
 		t.Fatal(err)
 	}
 	j.lock.Close()
