@@ -92,14 +92,14 @@ func sample(ctx context.Context, s *scanned, stretch []*plan.Unit, cold int64, c
 		return 0, 0, err
 	}
 	defer reader.close()
-	var out counter
-	z, err := c.open(&out)
-	if err != nil {
-		return 0, 0, err
-	}
 	var raw int64
 	for _, u := range stretch {
 		raw += u.Raw
+	}
+	var out counter
+	z, err := c.open(&out, min(raw, samples*sampleSize))
+	if err != nil {
+		return 0, 0, err
 	}
 	var want float64
 	if raw < 2*cold {

@@ -78,7 +78,7 @@ func writeLayer(ctx context.Context, s *scanned, l *plan.Layer, c codec, dir str
 	}()
 	packed, plain, size := sha256.New(), sha256.New(), counter(0)
 	buffered := bufio.NewWriterSize(f, 256<<10)
-	z, err := c.open(io.MultiWriter(buffered, packed, &size))
+	z, err := c.open(io.MultiWriter(buffered, packed, &size), rawSize(l))
 	if err != nil {
 		return nil, err
 	}
