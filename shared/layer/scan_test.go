@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 
@@ -141,21 +142,26 @@ func TestScanHandsOutContents(t *testing.T) {
 
 func TestDecompress(t *testing.T) {
 	plain := Tar(t, File("a", "x"))
-	pack := func(open func(io.Writer) (io.WriteCloser, error)) []byte {
+	zip := func(data []byte) []byte {
 		var b bytes.Buffer
-		w, err := open(&b)
-		if err != nil {
-			t.Fatal(err)
-		}
-		w.Write(plain)
+		w := gzip.NewWriter(&b)
+		w.Write(data)
 		w.Close()
 		return b.Bytes()
 	}
-	zipped := pack(func(w io.Writer) (io.WriteCloser, error) { return gzip.NewWriter(w), nil })
-	zst := pack(func(w io.Writer) (io.WriteCloser, error) { return zstd.NewWriter(w) })
+	zipped := zip(plain)
+	encoder, err := zstd.NewWriter(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	zst := encoder.EncodeAll(plain, nil)
 	for name, data := range map[string][]byte{
 		"plain": plain, "gzip": zipped, "zstd": zst,
 		"zstd after a skippable frame": append([]byte{0x5a, 0x2a, 0x4d, 0x18, 2, 0, 0, 0, 'h', 'i'}, zst...),
+		"gzip in two members":          slices.Concat(zip(plain[:700]), zip(plain[700:])),
+		"gzip with an empty member":    slices.Concat(zip(nil), zip(plain), zip(nil)),
+		"gzip padded with zeros":       slices.Concat(zipped, make([]byte, 300_000)),
+		"gzip in members, padded":      slices.Concat(zip(plain[:700]), zip(plain[700:]), make([]byte, 1)),
 		"empty":                        {},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -171,13 +177,20 @@ func TestDecompress(t *testing.T) {
 			}
 		})
 	}
-	for name, data := range map[string][]byte{"gzip": zipped[:len(zipped)-9], "zstd": zst[:len(zst)-3]} {
+	for name, data := range map[string][]byte{
+		"truncated gzip":            zipped[:len(zipped)-9],
+		"truncated second header":   slices.Concat(zipped, zipped[:1]),
+		"truncated second member":   slices.Concat(zipped, zipped[:20]),
+		"rubbish after gzip":        slices.Concat(zipped, []byte("rubbish, and more")),
+		"rubbish after the padding": slices.Concat(zipped, make([]byte, 512), []byte("x")),
+		"truncated zstd":            zst[:len(zst)-3],
+	} {
 		r, err := layer.Decompress(bytes.NewReader(data))
 		if err == nil {
 			_, err = io.ReadAll(r)
 		}
 		if err == nil {
-			t.Errorf("truncated %s was read without an error", name)
+			t.Errorf("%s: read without an error", name)
 		}
 	}
 }
