@@ -18,17 +18,19 @@ var small = layer.Limits{Entries: 1000, Bytes: 1 << 20, Metadata: 1 << 20}
 // FuzzScan reads arbitrary bytes as layers: whatever is accepted must survive
 // being written out and read again.
 func FuzzScan(f *testing.F) {
-	for _, tt := range corpus {
-		for _, l := range tars(f, tt.layers) {
-			f.Add(l)
+	for _, c := range Torture(f) {
+		for _, l := range c.Layers {
+			if len(l) < 10_000 {
+				f.Add(l)
+			}
 		}
 	}
-	f.Add(sparse(3 << 10))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		contents := map[int]*bytes.Buffer{}
+		contents := map[layer.Position]*bytes.Buffer{}
 		set, err := layer.Scan(t.Context(), bytes.NewReader(data), layer.Options{Limits: small, File: func(ordinal int, _ int64) (io.Writer, error) {
-			contents[ordinal] = &bytes.Buffer{}
-			return contents[ordinal], nil
+			b := &bytes.Buffer{}
+			contents[layer.Position{Ordinal: ordinal}] = b
+			return b, nil
 		}})
 		if err != nil {
 			return
@@ -45,7 +47,7 @@ func FuzzScan(f *testing.F) {
 }
 
 // rewrite writes a tree as one layer.
-func rewrite(t testing.TB, tree *layer.Tree, contents map[int]*bytes.Buffer) []byte {
+func rewrite(t testing.TB, tree *layer.Tree, contents map[layer.Position]*bytes.Buffer) []byte {
 	var out bytes.Buffer
 	w := tar.NewWriter(&out)
 	for e := range tree.All() {
@@ -58,7 +60,7 @@ func rewrite(t testing.TB, tree *layer.Tree, contents map[int]*bytes.Buffer) []b
 			t.Fatalf("writing the header of %q: %v", e.Path, err)
 		}
 		if h.Size > 0 {
-			if _, err := w.Write(contents[e.Source.Ordinal].Bytes()); err != nil {
+			if _, err := w.Write(contents[e.Source].Bytes()); err != nil {
 				t.Fatalf("writing %q: %v", e.Path, err)
 			}
 		}

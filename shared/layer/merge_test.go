@@ -2,8 +2,10 @@ package layer_test
 
 import (
 	"archive/tar"
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -15,121 +17,7 @@ import (
 	. "github.com/dockerfactory/dockerfactory/shared/layer/layertest"
 )
 
-// brief describes a tree by paths: directories end in "/", symlinks name their
-// target, files of a link group their first member.
-func brief(tree *layer.Tree) string {
-	var out []string
-	for e := range tree.All() {
-		s := e.Path
-		switch e.Type {
-		case layer.Directory:
-			s += "/"
-		case layer.Symlink:
-			s += "->" + e.Target
-		}
-		if e.Link != "" && e.Link != e.Path {
-			s += "=" + e.Link
-		}
-		out = append(out, s)
-	}
-	return strings.Join(out[1:], " ")
-}
-
 type stack [][]Entry
-
-var corpus = map[string]struct {
-	layers stack
-	want   string
-}{
-	"a whiteout hides a whole subtree": {stack{
-		{Dir("d/"), Dir("d/e/"), File("d/e/f", "x"), File("d2", "")}, {File(".wh.d", "")},
-	}, "d2"},
-	"a whiteout of a directory, parents not listed": {stack{
-		{File("d/e/f", "x")}, {File("d/.wh.e", "")},
-	}, "d/"},
-	"a whiteout acts on lower layers only, wherever it stands": {stack{
-		{File("d/old", "")}, {File("d/new", ""), File(".wh.d", ""), File("d/newer", "")},
-	}, "d/ d/new d/newer"},
-	"an opaque marker acts on lower layers only, wherever it stands": {stack{
-		{File("d/old", "")}, {File("d/new", ""), File("d/.wh..wh..opq", ""), File("d/newer", "")},
-	}, "d/ d/new d/newer"},
-	"an opaque root hides everything below it only": {stack{
-		{File("old", "")}, {File("a", ""), File(".wh..wh..opq", ""), File("z", "")},
-	}, "a z"},
-	"an opaque marker keeps the directory": {stack{
-		{Dir("d"), File("d/x", "")}, {File("d/.wh..wh..opq", "")},
-	}, "d/"},
-	"a whiteout and a new directory of the same name": {stack{
-		{File("d/old", "")}, {File(".wh.d", ""), Dir("d")},
-	}, "d/"},
-	".wh. counts at the beginning of the last component only": {stack{
-		{File("a.wh.b", ""), File("b", "")}, {File("c.wh.b", "")},
-	}, "a.wh.b b c.wh.b"},
-	"a whiteout of a name that begins with dots": {stack{
-		{File("...", ""), File(".hidden", "")}, {File(".wh....", ""), File(".wh..hidden", "")},
-	}, ""},
-	"AUFS bookkeeping is no file": {stack{
-		{File(".wh..wh.aufs", ""), Dir(".wh..wh.plnk"), File(".wh..wh.plnk/1.2", "x"), File("a", "")},
-	}, "a"},
-	"hard links to AUFS's auxiliary file are links of each other": {stack{
-		{Dir(".wh..wh.plnk"), File(".wh..wh.plnk/1.2", "x"), Link("a", ".wh..wh.plnk/1.2"), Link("b", "/.wh..wh.plnk/1.2")},
-	}, "a b=a"},
-	"a file replaces a directory and hides its children": {stack{
-		{Dir("d"), File("d/x", "")}, {File("d", "")},
-	}, "d"},
-	"a symlink replaces a directory and hides its children": {stack{
-		{Dir("d"), File("d/x", ""), Dir("e")}, {Symlink("d", "e")},
-	}, "d->e e/"},
-	"a directory replaces a file": {stack{
-		{File("d", "")}, {File("d/x", "")},
-	}, "d/ d/x"},
-	"a directory replaces a symlink that was one to a directory": {stack{
-		{Dir("e"), Symlink("d", "e")}, {Dir("d"), File("d/x", "")},
-	}, "d/ d/x e/"},
-	"names are normalised": {stack{
-		{Dir("./d/"), File("/d//x", ""), File("./d/./y", ""), Dir("/")}, {File("./d/.wh.x", "")},
-	}, "d/ d/y"},
-	"the last of several entries counts": {stack{
-		{File("x", "1"), Dir("y"), File("y/z", ""), Dir("x"), File("y", "")},
-	}, "x/ y"},
-	"children may come before their directory": {stack{
-		{File("d/x", ""), Dir("d")},
-	}, "d/ d/x"},
-	"an entry below a lower symlink goes where that points": {stack{
-		{Dir("usr"), Dir("usr/lib"), Symlink("lib", "usr/lib")}, {File("lib/x", "")},
-	}, "lib->usr/lib usr/ usr/lib/ usr/lib/x"},
-	"an entry below a symlink of its own layer, absolute, out of the root": {stack{
-		{Symlink("up", "/../../t"), File("up/x", "")},
-	}, "t/ t/x up->/../../t"},
-	"a symlink is not followed where its layer has a directory": {stack{
-		{Dir("usr"), Symlink("lib", "usr")}, {File("lib/x", ""), Dir("lib")},
-	}, "lib/ lib/x usr/"},
-	"a link group spans layers": {stack{
-		{File("a", "x"), Link("b", "a")}, {Link("c", "./b")},
-	}, "a b=a c=a"},
-	"a member that is replaced leaves its group, the content stays": {stack{
-		{File("a", "x"), Link("b", "a"), Link("c", "/a")}, {File("a", "y")},
-	}, "a b c=b"},
-	"a member that is removed leaves its group, the content stays": {stack{
-		{File("a", "x"), Link("b", "a")}, {File(".wh.a", "")},
-	}, "b"},
-	"a hard link to a hard link": {stack{
-		{File("a", "x"), Link("b", "a"), Link("c", "b")},
-	}, "a b=a c=a"},
-	"a hard link to a file that its own layer hides": {stack{
-		{File("a", "x")}, {File(".wh.a", ""), Link("b", "a")},
-	}, "b"},
-	"a hard link to a symlink": {stack{
-		{Symlink("a", "x"), Link("b", "a")},
-	}, "a->x b->x=a"},
-	"a hard link is to what its target was then": {stack{
-		{File("a", "1"), Link("b", "a"), File("a", "2")},
-	}, "a b"},
-	"names over 100 and over 255 bytes in all": {stack{
-		{File(strings.Repeat("n", 150), ""), File(strings.Repeat("d/", 200)+"f", "")}, {File(".wh.d", "")},
-	}, strings.Repeat("n", 150)},
-	"no layers": {stack{}, ""},
-}
 
 func tars(t testing.TB, s stack) [][]byte {
 	out := make([][]byte, len(s))
@@ -139,14 +27,42 @@ func tars(t testing.TB, s stack) [][]byte {
 	return out
 }
 
-func TestMerge(t *testing.T) {
-	for name, tt := range corpus {
-		t.Run(name, func(t *testing.T) {
-			if got := brief(merge(t, tars(t, tt.layers)...)); got != tt.want {
-				t.Errorf("got  %s\nwant %s", got, tt.want)
+// TestTorture holds what merging makes of each shape against what is expected of
+// it, and writes that out and reads it again.
+func TestTorture(t *testing.T) {
+	for _, c := range Torture(t) {
+		t.Run(c.Name, func(t *testing.T) {
+			tree := merge(t, c.Layers...)
+			if diff := cmp.Diff(Expect(c.Want), AllLines(tree)); diff != "" {
+				t.Fatalf("%s (-want +got):\n%s", c.Why, diff)
+			}
+			if again := merge(t, rewrite(t, tree, contents(t, c.Layers))); again.Digest() != tree.Digest() {
+				t.Errorf("written and read again it differs in %v", layer.Diff(tree, again))
 			}
 		})
 	}
+}
+
+func TestNoLayers(t *testing.T) {
+	if tree := merge(t); tree.Len() != 1 {
+		t.Errorf("%d entries", tree.Len())
+	}
+}
+
+// contents returns the contents of all files of a stack by where they were read.
+func contents(t testing.TB, layers [][]byte) map[layer.Position]*bytes.Buffer {
+	out := map[layer.Position]*bytes.Buffer{}
+	for i, data := range layers {
+		_, err := layer.Scan(t.Context(), bytes.NewReader(data), layer.Options{File: func(ordinal int, _ int64) (io.Writer, error) {
+			b := &bytes.Buffer{}
+			out[layer.Position{Layer: i, Ordinal: ordinal}] = b
+			return b, nil
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return out
 }
 
 func TestMergeKeepsContentOfReplacedMember(t *testing.T) {

@@ -9,19 +9,34 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
 	"github.com/dockerfactory/dockerfactory/shared/layer"
 )
 
 // Lines describes each entry of a tree but the root by one line, sorted.
-func Lines(tree *layer.Tree) []string {
+func Lines(tree *layer.Tree) []string { return BelowRoot(AllLines(tree)) }
+
+// Compare returns how two descriptions differ, or "".
+func Compare(want, got []string) string {
+	if slices.Equal(want, got) {
+		return ""
+	}
+	return "(-want +got):\n" + cmp.Diff(want, got)
+}
+
+// BelowRoot leaves out the line of the root.
+func BelowRoot(lines []string) []string {
+	return slices.DeleteFunc(slices.Clone(lines), func(l string) bool { return strings.HasPrefix(l, `"." `) })
+}
+
+// AllLines describes each entry of a tree by one line, sorted.
+func AllLines(tree *layer.Tree) []string {
 	var out []string
 	for e := range tree.All() {
-		if e.Path == "." {
-			continue
-		}
 		sum, device := "", ""
 		if e.Type == layer.Regular {
 			sum = e.Sum.String()
@@ -123,12 +138,22 @@ func ReadDir(dir string) ([]string, error) {
 }
 
 func readXattrs(path string) ([]string, error) {
-	buf := make([]byte, 64<<10)
+	values, err := xattrsOf(path)
+	var out []string
+	for name, value := range values {
+		out = append(out, fmt.Sprintf("%s=%q", name, value))
+	}
+	slices.Sort(out)
+	return out, err
+}
+
+func xattrsOf(path string) (map[string]string, error) {
+	buf := make([]byte, 8<<10)
 	n, err := unix.Llistxattr(path, buf)
 	if err != nil {
 		return nil, fmt.Errorf("listing attributes of %s: %w", path, err)
 	}
-	var out []string
+	out := map[string]string{}
 	for name := range strings.SplitSeq(strings.TrimRight(string(buf[:n]), "\x00"), "\x00") {
 		if name == "" {
 			continue
@@ -138,8 +163,9 @@ func readXattrs(path string) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, fmt.Sprintf("%s=%q", name, value[:n]))
+		out[name] = string(value[:n])
 	}
-	slices.Sort(out)
 	return out, nil
 }
+
+func timeOf(st unix.Stat_t) time.Time { return time.Unix(st.Mtim.Sec, st.Mtim.Nsec) }

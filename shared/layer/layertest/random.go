@@ -158,9 +158,6 @@ func (g *generator) emit(p string, kind byte, e Entry) {
 	g.entries = append(g.entries, e)
 }
 
-// capability is cap_net_raw+ep as the kernel's vfs_cap_data, revision 2.
-const capability = "\x01\x00\x00\x02\x00\x20\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
-
 func (g *generator) attributes(h *tar.Header, kind byte) {
 	if g.chance(20) {
 		h.PAXRecords = map[string]string{"SCHILY.xattr.user.one": fmt.Sprint(g.rng.IntN(3)), "SCHILY.xattr.user.two": "\x00\xff\n=x"}

@@ -6,6 +6,7 @@ package layertest
 import (
 	"archive/tar"
 	"bytes"
+	"maps"
 	"testing"
 	"time"
 )
@@ -19,6 +20,25 @@ type Entry struct {
 
 // When is the time of entries that name none.
 var When = time.Unix(1700000000, 0)
+
+var epoch = time.Unix(0, 0)
+
+// With returns the entry with its header changed.
+func (e Entry) With(change func(*tar.Header)) Entry {
+	change(&e.Header)
+	return e
+}
+
+// Xattr returns the entry with one more extended attribute.
+func (e Entry) Xattr(name, value string) Entry {
+	records := maps.Clone(e.PAXRecords)
+	if records == nil {
+		records = map[string]string{}
+	}
+	records["SCHILY.xattr."+name] = value
+	e.PAXRecords = records
+	return e
+}
 
 // File, Dir, Symlink and Link make the usual entries.
 func File(name, body string) Entry {
@@ -38,28 +58,33 @@ func Link(name, target string) Entry {
 	return Entry{Header: tar.Header{Name: name, Typeflag: tar.TypeLink, Linkname: target}}
 }
 
+func withDefaults(e Entry) tar.Header {
+	h := e.Header
+	if h.ModTime.IsZero() {
+		h.ModTime = When
+	}
+	if h.Mode == 0 {
+		h.Mode = 0o644
+		if h.Typeflag == tar.TypeDir {
+			h.Mode = 0o755
+		}
+	}
+	if h.ModTime.Nanosecond() != 0 || h.PAXRecords != nil {
+		h.Format = tar.FormatPAX
+	}
+	if h.Typeflag == tar.TypeReg {
+		h.Size = int64(len(e.Body))
+	}
+	return h
+}
+
 // Tar returns the layer with the given entries, in their order and spelling.
 func Tar(t testing.TB, entries ...Entry) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
 	for _, e := range entries {
-		h := e.Header
-		if h.ModTime.IsZero() {
-			h.ModTime = When
-		}
-		if h.Mode == 0 {
-			h.Mode = 0o644
-			if h.Typeflag == tar.TypeDir {
-				h.Mode = 0o755
-			}
-		}
-		if h.ModTime.Nanosecond() != 0 || h.PAXRecords != nil {
-			h.Format = tar.FormatPAX
-		}
-		if h.Typeflag == tar.TypeReg {
-			h.Size = int64(len(e.Body))
-		}
+		h := withDefaults(e)
 		if err := w.WriteHeader(&h); err != nil {
 			t.Fatalf("writing header of %q: %v", h.Name, err)
 		}

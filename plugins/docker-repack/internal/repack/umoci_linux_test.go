@@ -64,18 +64,22 @@ func ociImage(t *testing.T, tars [][]byte) v1.Image {
 
 func umociUnpack(t *testing.T, dir string) []string {
 	t.Helper()
-	bundle, err := os.MkdirTemp("", "umoci")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(bundle)
-	bundle = filepath.Join(bundle, "bundle")
-	if out, err := exec.CommandContext(t.Context(), "umoci", "unpack", "--image", dir+":app", bundle).CombinedOutput(); err != nil {
-		t.Fatal(fmt.Errorf("umoci: %w: %s", err, out))
-	}
-	lines, err := ReadDir(filepath.Join(bundle, "rootfs"))
+	lines, err := tryUmoci(t, dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return lines
+}
+
+func tryUmoci(t *testing.T, dir string) ([]string, error) {
+	bundle, err := os.MkdirTemp("", "umoci")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(bundle)
+	bundle = filepath.Join(bundle, "bundle")
+	if out, err := exec.CommandContext(t.Context(), "umoci", "unpack", "--image", dir+":app", bundle).CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("umoci: %w: %s", err, out)
+	}
+	return ReadDir(filepath.Join(bundle, "rootfs"))
 }
