@@ -6,7 +6,7 @@
 // each other, with whiteouts, opaque markers, replacements and hard links, into a
 // [Tree]. [Tree.Digest] names that tree by one digest that everybody can
 // recompute, and [Diff] lists how two trees differ. [MergeObserved] also tells which
-// names the layers took away.
+// names the layers took away, and what in them programs read in different ways.
 //
 // The rules of application, with the reading chosen where engines disagree, are
 // in docs/design/002-layer-application.md; the digest is specified in

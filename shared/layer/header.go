@@ -10,9 +10,9 @@ import (
 
 const xattrRecord = "SCHILY.xattr."
 
-// newInode takes over what engines apply of a tar header. Names of users and
-// groups, access and change times are not among that.
-func newInode(h *tar.Header) (*Inode, error) {
+// newAttributes takes over what engines apply of any tar header. Names of users
+// and groups, access and change times are not among that.
+func newAttributes(h *tar.Header) (*Inode, error) {
 	in := &Inode{
 		Mode: uint32(h.Mode & 0o7777),
 		Sec:  h.ModTime.Unix(),
@@ -25,6 +25,21 @@ func newInode(h *tar.Header) (*Inode, error) {
 		return nil, fmt.Errorf("owner %d:%d is out of range", h.Uid, h.Gid)
 	}
 	in.UID, in.GID = uint32(h.Uid), uint32(h.Gid)
+	for key, value := range h.PAXRecords {
+		if name, ok := strings.CutPrefix(key, xattrRecord); ok && name != "" {
+			in.Xattrs = append(in.Xattrs, Xattr{name, value})
+		}
+	}
+	sortXattrs(in.Xattrs)
+	return in, nil
+}
+
+// newInode makes the file that a tar header describes, a hard link's aside.
+func newInode(h *tar.Header) (*Inode, error) {
+	in, err := newAttributes(h)
+	if err != nil {
+		return nil, err
+	}
 	switch h.Typeflag {
 	case tar.TypeReg, tar.TypeCont, tar.TypeGNUSparse:
 		in.Type, in.Size = Regular, h.Size
@@ -51,12 +66,6 @@ func newInode(h *tar.Header) (*Inode, error) {
 	default:
 		return nil, fmt.Errorf("unknown tar entry type %q", h.Typeflag)
 	}
-	for key, value := range h.PAXRecords {
-		if name, ok := strings.CutPrefix(key, xattrRecord); ok && name != "" {
-			in.Xattrs = append(in.Xattrs, Xattr{name, value})
-		}
-	}
-	sortXattrs(in.Xattrs)
 	return in, nil
 }
 

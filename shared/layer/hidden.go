@@ -51,18 +51,18 @@ type Hidden struct {
 
 // tell reports a node, which may be nil, and all below it.
 func (m *merger) tell(n *node, dir []string, name string, how How) {
-	if m.hidden == nil || n == nil {
+	if m.observer.Hidden == nil || n == nil {
 		return
 	}
 	p := append(slices.Clip(dir), name)
 	if !n.inode.Implied {
-		m.hidden(Hidden{strings.Join(p, "/"), n.inode, n.layer, m.layer, how})
+		m.observer.Hidden(Hidden{strings.Join(p, "/"), n.inode, n.layer, m.layer, how})
 	}
 	m.tellBelow(n, p, how)
 }
 
 func (m *merger) tellBelow(n *node, dir []string, how How) {
-	if m.hidden == nil {
+	if m.observer.Hidden == nil {
 		return
 	}
 	for _, name := range slices.Sorted(maps.Keys(n.children)) {
@@ -72,7 +72,7 @@ func (m *merger) tellBelow(n *node, dir []string, how How) {
 
 // unlinked reports the layer's auxiliary files that nothing links to.
 func (m *merger) unlinked(records []record) {
-	if m.hidden == nil || len(m.auxiliary) == 0 {
+	if m.observer.Hidden == nil || len(m.auxiliary) == 0 {
 		return
 	}
 	linked := map[string]bool{}
@@ -84,7 +84,7 @@ func (m *merger) unlinked(records []record) {
 	for _, r := range records {
 		// A second file of the name wins; links lead to that one.
 		if r.kind == auxiliaryRecord && (!linked[r.path] || m.auxiliary[r.path] != r.node) {
-			m.hidden(Hidden{path.Clean(r.path), r.node, m.layer, m.layer, Unlinked})
+			m.observer.Hidden(Hidden{path.Clean(r.path), r.node, m.layer, m.layer, Unlinked})
 		}
 	}
 }

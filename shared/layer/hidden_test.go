@@ -24,7 +24,7 @@ func observe(t testing.TB, layers ...[]byte) (tree *layer.Tree, hidden []layer.H
 		}
 		all += sets[i].Bytes
 	}
-	tree, err := layer.MergeObserved(sets, func(h layer.Hidden) { hidden = append(hidden, h) })
+	tree, err := layer.MergeObserved(sets, layer.Observer{Hidden: func(h layer.Hidden) { hidden = append(hidden, h) }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,17 +25,26 @@ func (e *LinkError) Error() string {
 
 // Merge applies the changesets on top of each other, the first at the bottom.
 // It takes the changesets over: each can be merged once.
-func Merge(layers []*Changeset) (*Tree, error) { return MergeObserved(layers, nil) }
+func Merge(layers []*Changeset) (*Tree, error) { return MergeObserved(layers, Observer{}) }
 
-// MergeObserved is [Merge] that tells hidden, if it is not nil, of each name that
-// a layer takes away, in an order that depends on the layers alone. Nothing is
-// kept for it.
-func MergeObserved(layers []*Changeset, hidden func(Hidden)) (*Tree, error) {
-	m := merger{root: &node{inode: impliedDirectory(0)}, hidden: hidden}
+// An Observer is told what merging meets, in an order that depends on the layers
+// alone. Nothing is kept for it. Each function may be nil.
+type Observer struct {
+	Hidden    func(Hidden)    // a name that a layer takes away
+	Ambiguous func(Ambiguity) // a shape that programs read in different ways
+}
+
+// MergeObserved is [Merge] that tells the observer.
+func MergeObserved(layers []*Changeset, o Observer) (*Tree, error) {
+	m := merger{root: &node{inode: impliedDirectory(0)}, observer: o}
 	for i, c := range layers {
 		if err := m.apply(i, c); err != nil {
 			return nil, fmt.Errorf("applying layer %d: %w", i, err)
 		}
+	}
+	if in := m.root.inode; !in.Implied && unusual(in) {
+		m.layer = in.Source.Layer
+		m.ambiguous(RootAttributes, ".")
 	}
 	return flatten(m.root), nil
 }
@@ -54,19 +63,26 @@ func (n *node) set(name string, child *node) {
 }
 
 type merger struct {
-	root   *node
-	layer  int
-	hidden func(Hidden)
+	root     *node
+	layer    int
+	observer Observer
 	// directories are the paths that the layer under way has a directory entry
 	// for: a lower layer's symlink there is about to be replaced, and must not
 	// be followed by an entry that comes first.
 	directories map[string]bool
 	// auxiliary are the layer's files that only hard links lead to.
 	auxiliary map[string]*Inode
+	// emptied are the directories with something in them that the layer's
+	// whiteouts hid, bareParents those that an [Ambiguity] has told of.
+	emptied     []string
+	bareParents map[string]bool
+	// crossed tells that the last walk followed a lower layer's symlink.
+	crossed bool
 }
 
 func (m *merger) apply(layer int, c *Changeset) error {
 	m.layer, m.directories, m.auxiliary = layer, map[string]bool{}, map[string]*Inode{}
+	m.emptied, m.bareParents = nil, map[string]bool{}
 	for _, r := range c.records {
 		if r.node != nil {
 			r.node.Source.Layer = layer
@@ -92,6 +108,7 @@ func (m *merger) apply(layer int, c *Changeset) error {
 			return err
 		}
 	}
+	m.recreated()
 	m.unlinked(c.records)
 	return nil
 }
@@ -131,6 +148,9 @@ func (m *merger) hide(records []record) error {
 				return err
 			}
 			if dir != nil {
+				if dir == m.root && len(dir.children) > 0 {
+					m.ambiguous(OpaqueRoot, ".")
+				}
 				m.tellBelow(dir, at, Emptied)
 				dir.children = nil
 			}
@@ -142,6 +162,9 @@ func (m *merger) hide(records []record) error {
 		}
 		if dir != nil {
 			name := path.Base(r.path)
+			if old := dir.children[name]; old != nil && len(old.children) > 0 {
+				m.emptied = append(m.emptied, path.Join(strings.Join(at, "/"), name))
+			}
 			m.tell(dir.children[name], at, name, Deleted)
 			delete(dir.children, name)
 		}
@@ -157,8 +180,14 @@ func (m *merger) record(r record, below map[string]*Inode) error {
 		_, _, err := m.walk(r.path, true)
 		return err
 	case r.kind == whiteoutRecord:
-		_, _, err := m.walk(path.Dir(r.path), true)
-		return err
+		dir, _, err := m.walk(path.Dir(r.path), true)
+		if err != nil {
+			return err
+		}
+		if own := dir.children[path.Base(r.path)]; own != nil && !slices.Contains(m.emptied, r.path) {
+			m.ambiguous(Recreated, r.path)
+		}
+		return nil
 	case r.path == ".":
 		m.root.inode = r.node
 		return nil
@@ -169,16 +198,28 @@ func (m *merger) record(r record, below map[string]*Inode) error {
 		if inode, err = m.target(r, below); err != nil {
 			return err
 		}
+		switch {
+		case inode.Source.Layer != m.layer:
+			m.ambiguous(LinkBelow, r.path)
+		case r.node != nil && contradicts(r.node, inode):
+			m.ambiguous(LinkAttributes, r.path)
+		}
 	}
 	dir, at, err := m.walk(path.Dir(r.path), true)
 	if err != nil {
 		return err
+	}
+	if m.crossed {
+		m.ambiguous(BelowSymlink, r.path)
 	}
 	name := path.Base(r.path)
 	old := dir.children[name]
 	if old != nil && old.inode.Type == Directory && inode.Type == Directory {
 		old.inode, old.layer = inode, m.layer
 		return nil
+	}
+	if old != nil && old.layer == m.layer {
+		m.ambiguous(Repeated, r.path)
 	}
 	m.tell(old, at, name, Replaced)
 	dir.set(name, &node{inode: inode, layer: m.layer})
@@ -213,10 +254,11 @@ func (m *merger) lookup(name string) (*node, error) {
 }
 
 // walk returns the directory at a clean path, following symlinks inside of the
-// root, and the names that lead to it without symlinks. Without create it returns nil where there is none; with create, what is
-// missing is made as an implied directory, and what is neither directory nor
-// symlink gives way to one.
+// root, and the names that lead to it without symlinks. Without create it returns
+// nil where there is none; with create, what is missing is made as an implied
+// directory, and what is neither directory nor symlink gives way to one.
 func (m *merger) walk(name string, create bool) (*node, []string, error) {
+	m.crossed = false
 	todo := parts(name)
 	nodes, names := []*node{m.root}, []string{}
 	for links := 0; len(todo) > 0; {
@@ -234,6 +276,7 @@ func (m *merger) walk(name string, create bool) (*node, []string, error) {
 		dir := nodes[len(nodes)-1]
 		child := dir.children[part]
 		if child != nil && child.inode.Type == Symlink && m.follows(child, names, part) {
+			m.crossed = m.crossed || child.layer != m.layer
 			if links++; links > maxSymlinks {
 				return nil, nil, fmt.Errorf("resolving %q: %w", name, ErrSymlinks)
 			}
@@ -252,6 +295,9 @@ func (m *merger) walk(name string, create bool) (*node, []string, error) {
 			dir.set(part, child)
 		}
 		nodes, names = append(nodes, child), append(names, part)
+		if create {
+			m.bare(child, names)
+		}
 		if len(names) > maxPath {
 			return nil, nil, fmt.Errorf("resolving %q: %w", name, ErrSymlinks)
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -32,9 +33,12 @@ func tars(t testing.TB, s stack) [][]byte {
 func TestTorture(t *testing.T) {
 	for _, c := range Torture(t) {
 		t.Run(c.Name, func(t *testing.T) {
-			tree := merge(t, c.Layers...)
-			if diff := cmp.Diff(Expect(c.Want), AllLines(tree)); diff != "" {
-				t.Fatalf("%s (-want +got):\n%s", c.Why, diff)
+			tree, shapes := ambiguities(t, c.Layers...)
+			if diff := Compare(Expect(c.Want), AllLines(tree)); diff != "" {
+				t.Fatalf("%s %s", c.Why, diff)
+			}
+			if !slices.Equal(slices.Sorted(maps.Keys(shapes)), c.Shapes) {
+				t.Errorf("ambiguous: %v", shapes)
 			}
 			if again := merge(t, rewrite(t, tree, contents(t, c.Layers))); again.Digest() != tree.Digest() {
 				t.Errorf("written and read again it differs in %v", layer.Diff(tree, again))

@@ -58,7 +58,7 @@ type record struct {
 	kind recordKind
 	path string // for a whiteout the path it hides, for an opaque marker the directory
 	link string // clean target path of a hard link
-	node *Inode // of a plain entry and an auxiliary file
+	node *Inode // of a plain entry and an auxiliary file; of a link what its header says
 }
 
 type recordKind uint8
@@ -176,7 +176,11 @@ func (s *scanner) link(path string, h *tar.Header) error {
 	if path == "." || target == "." || path == target {
 		return fmt.Errorf("hard link to %q cannot be made", h.Linkname)
 	}
-	s.add(record{kind: linkRecord, path: path, link: target})
+	header, err := newAttributes(h)
+	if err != nil {
+		return err
+	}
+	s.add(record{kind: linkRecord, path: path, link: target, node: header})
 	return nil
 }
 

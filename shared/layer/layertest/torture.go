@@ -3,6 +3,8 @@ package layertest
 import (
 	"slices"
 	"testing"
+
+	"github.com/dockerfactory/dockerfactory/shared/layer"
 )
 
 // A Case is one shape of layers that some program gets wrong.
@@ -14,6 +16,8 @@ type Case struct {
 	Layers [][]byte // uncompressed, bottom first
 	// Want is the tree, as [Expect] takes it.
 	Want []Entry
+	// Shapes are what merging tells of the layers, each once.
+	Shapes []layer.Shape
 	// AtRoot says that the shape is one at the root only.
 	AtRoot bool
 	// Differ names the programs that read these layers in another way or refuse

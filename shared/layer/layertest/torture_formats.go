@@ -61,7 +61,7 @@ func formatCases(t testing.TB) []Case {
 			Want: is{File("a", "1")},
 		},
 	}
-	sparseOld := map[string]map[Judge]string{"GNU": everyone("refuses the type", Kernel, OldEngine, Engine, Podman)}
+	sparseOld := map[string]map[Judge]string{"GNU": everyone("refuses the type", Kernel, OldEngine, Engine, Podman, Umoci)}
 	few := Sparse{Name: "s", Size: 20_000, Offsets: []int64{0, 4096, 10_240}}
 	many := Sparse{Name: "s", Size: 300_000}
 	for i := range int64(60) {

@@ -4,6 +4,8 @@ import (
 	"archive/tar"
 	"testing"
 	"time"
+
+	"github.com/dockerfactory/dockerfactory/shared/layer"
 )
 
 // capability is cap_net_raw+ep as the kernel's vfs_cap_data, revision 2.
@@ -16,7 +18,7 @@ func linkCases(t testing.TB) []Case {
 		refused = "refuses a hard link to a lower layer"
 		applied = "sets the attributes of the link's header"
 	)
-	across := everyone(refused, Kernel, OldEngine, Engine)
+	across := everyone(refused, Kernel, OldEngine, Engine, Podman)
 	capable := File("a", "elf").Xattr("security.capability", capability)
 	fifo := Entry{Header: tar.Header{Name: "p", Typeflag: tar.TypeFifo}}
 	other := func(e Entry) Entry {
@@ -39,13 +41,13 @@ func linkCases(t testing.TB) []Case {
 			Want:   is{File("b", "x"), Link("c", "b")},
 		},
 		{
-			Name: "C6 a group that spans layers", Why: rule,
+			Name: "C6 a group that spans layers", Shapes: []layer.Shape{layer.LinkBelow}, Why: rule,
 			Layers: layersOf(t, l{File("a", "x"), Link("b", "a")}, l{Link("c", "./b")}),
 			Want:   is{File("a", "x"), Link("b", "a"), Link("c", "a")},
 			Differ: across,
 		},
 		{
-			Name: "C6 a group that spans layers, its first member replaced", Why: rule,
+			Name: "C6 a group that spans layers, its first member replaced", Shapes: []layer.Shape{layer.LinkBelow}, Why: rule,
 			Layers: layersOf(t, l{File("a", "x"), Link("b", "a")}, l{Link("c", "b")}, l{File("a", "new")}, l{Link("d", "c"), File(".wh.b", "")}),
 			Want:   is{File("a", "new"), File("c", "x"), Link("d", "c")},
 			Differ: across,
@@ -66,13 +68,13 @@ func linkCases(t testing.TB) []Case {
 			Want:   is{File("b", "x"), Link("c", "b"), Dir("d"), Link("d/a", "b")},
 		},
 		{
-			Name: "a hard link to a file that its own layer removes", Why: "002, Model: targets are looked up first",
+			Name: "a hard link to a file that its own layer removes", Shapes: []layer.Shape{layer.LinkBelow}, Why: "002, Model: targets are looked up first",
 			Layers: layersOf(t, l{File("a", "x")}, l{File(".wh.a", ""), Link("b", "a")}),
 			Want:   is{File("b", "x")},
 			Differ: map[Judge]string{Kernel: refused, OldEngine: refused, Engine: refused, Umoci: "looks it up later", Podman: refused},
 		},
 		{
-			Name: "a hard link is to what its target was then", Why: "002: the later of two entries replaces",
+			Name: "a hard link is to what its target was then", Shapes: []layer.Shape{layer.Repeated}, Why: "002: the later of two entries replaces",
 			Layers: layersOf(t, l{File("a", "1"), Link("b", "a"), File("a", "2")}),
 			Want:   is{File("a", "2"), File("b", "1")},
 			Differ: everyone(twice, OldEngine, Podman),
@@ -83,13 +85,13 @@ func linkCases(t testing.TB) []Case {
 			Want:   is{fifo, Link("q", "p"), Symlink("s", "x"), Link("t", "s")},
 		},
 		{
-			Name: "a hard link whose header says other attributes", Why: header,
+			Name: "a hard link whose header says other attributes", Shapes: []layer.Shape{layer.LinkAttributes}, Why: header,
 			Layers: layersOf(t, l{File("a", "x"), other(Link("b", "a"))}),
 			Want:   is{File("a", "x"), Link("b", "a")},
 			Differ: everyone(applied, OldEngine, Engine, Podman),
 		},
 		{
-			Name: "a hard link whose header does not repeat the capabilities", Why: header,
+			Name: "a hard link whose header does not repeat the capabilities", Shapes: []layer.Shape{layer.LinkAttributes}, Why: header,
 			Layers: layersOf(t, l{capable, Link("b", "a")}),
 			Want:   is{capable, Link("b", "a")},
 			Differ: everyone("drops the capabilities when it changes the owner", OldEngine, Engine),

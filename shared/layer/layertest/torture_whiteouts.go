@@ -3,6 +3,8 @@ package layertest
 import (
 	"archive/tar"
 	"testing"
+
+	"github.com/dockerfactory/dockerfactory/shared/layer"
 )
 
 const (
@@ -29,22 +31,22 @@ func whiteoutCases(t testing.TB) []Case {
 			Differ: bareParent(),
 		},
 		{
-			Name: "a whiteout acts on lower layers only, before it in the layer", Why: whiteoutRule,
+			Name: "a whiteout acts on lower layers only, before it in the layer", Shapes: []layer.Shape{layer.Recreated}, Why: whiteoutRule,
 			Layers: layersOf(t, l{Dir("d"), File("d/old", "")}, l{marker(".wh.d"), Dir("d"), File("d/new", "")}),
 			Want:   is{Dir("d"), File("d/new", "")},
 			Differ: everyone(shownAgain, OldEngine, Engine, Podman),
 		},
 		{
-			Name: "a whiteout acts on lower layers only, after the directory", Why: whiteoutRule,
+			Name: "a whiteout acts on lower layers only, after the directory", Shapes: []layer.Shape{layer.Recreated}, Why: whiteoutRule,
 			Layers: layersOf(t, l{Dir("d"), File("d/old", "")}, l{Dir("d"), File("d/new", ""), marker(".wh.d")}),
 			Want:   is{Dir("d"), File("d/new", "")},
 			Differ: everyone(shownAgain, OldEngine, Engine, Podman, Umoci),
 		},
 		{
-			Name: "C3 a whiteout after the file of that name", Why: whiteoutRule,
+			Name: "C3 a whiteout after the file of that name", Shapes: []layer.Shape{layer.Recreated}, Why: whiteoutRule,
 			Layers: layersOf(t, l{File("f", "old")}, l{File("f", "new"), marker(".wh.f")}),
 			Want:   is{File("f", "new")},
-			Differ: everyone("removes the layer's own file, or refuses the layer", OldEngine, Engine, Podman, Umoci),
+			Differ: everyone("removes the layer's own file, or refuses the layer", OldEngine, Engine, Podman),
 		},
 		{
 			Name: "a whiteout before the file of that name", Why: whiteoutRule,
@@ -75,7 +77,7 @@ func whiteoutCases(t testing.TB) []Case {
 			Want:   is{Dir("d")},
 		},
 		{
-			Name: "C3 an opaque root", Why: opaqueRule,
+			Name: "C3 an opaque root", Shapes: []layer.Shape{layer.OpaqueRoot}, Why: opaqueRule,
 			Layers: layersOf(t, l{Dir("d"), File("d/old", "")}, l{File("a", "1"), marker(".wh..wh..opq"), File("z", "2")}),
 			Want:   is{File("a", "1"), File("z", "2")},
 			Differ: everyone(rootIgnored, OldEngine, Engine, Podman),
@@ -109,13 +111,13 @@ func whiteoutCases(t testing.TB) []Case {
 			Name: "whiteouts that are hard links, as AUFS has them", Why: "layer.md, Whiteouts: the name makes the whiteout; AUFS links all to one file",
 			Layers: layersOf(t, l{File("a", ""), File("b", ""), File("c", "")}, l{File(".wh..wh.aufs", ""), Link(".wh.a", ".wh..wh.aufs"), Link(".wh.b", ".wh..wh.aufs")}),
 			Want:   is{File("c", "")},
-			Differ: everyone("knows no names of AUFS", Umoci, Kernel),
+			Differ: everyone("knows no names of AUFS", Kernel),
 		},
 		{
 			Name: ".wh..wh. names other than the opaque marker", Why: aufsNames,
 			Layers: layersOf(t, l{marker(".wh..wh.x"), Dir(".wh..wh.orph"), File("a", "")}),
 			Want:   is{File("a", "")},
-			Differ: everyone("knows no names of AUFS", Umoci, Kernel),
+			Differ: everyone("knows no names of AUFS", Kernel),
 		},
 		{
 			Name: "hard links to AUFS's auxiliary files", AtRoot: true, Why: aufsNames + "; but hard links may lead to it",
@@ -174,13 +176,13 @@ func replacementCases(t testing.TB) []Case {
 			Want:   is{sticky, File("d/x", "1")},
 		},
 		{
-			Name: "the last of several entries of a name", Why: "002: the later one counts",
+			Name: "the last of several entries of a name", Shapes: []layer.Shape{layer.Repeated}, Why: "002: the later one counts",
 			Layers: layersOf(t, l{File("x", "1"), Dir("y"), File("y/z", ""), Dir("x"), File("y", "2")}),
 			Want:   is{Dir("x"), File("y", "2")},
 			Differ: everyone(twice, OldEngine, Podman, Kernel),
 		},
 		{
-			Name: "a file twice in a layer", Why: "002: the later one counts",
+			Name: "a file twice in a layer", Shapes: []layer.Shape{layer.Repeated}, Why: "002: the later one counts",
 			Layers: layersOf(t, l{File("x", "1"), File("x", "22")}),
 			Want:   is{File("x", "22")},
 			Differ: everyone(twice, OldEngine, Podman),
@@ -197,13 +199,13 @@ func replacementCases(t testing.TB) []Case {
 			Differ: everyone("the directories have the time of unpacking", Umoci, OldEngine, Engine, Podman),
 		},
 		{
-			Name: "C8 no entry for a parent that a lower layer has", Why: "002: the lower layer's attributes stay",
+			Name: "C8 no entry for a parent that a lower layer has", Shapes: []layer.Shape{layer.BareParent}, Why: "002: the lower layer's attributes stay",
 			Layers: layersOf(t, l{sticky}, l{File("d/x", "1")}),
 			Want:   is{sticky, File("d/x", "1")},
 			Differ: bareParent(),
 		},
 		{
-			Name: "an entry below a symlink of a lower layer", Why: "002: it is followed, inside of the root",
+			Name: "an entry below a symlink of a lower layer", Shapes: []layer.Shape{layer.BelowSymlink}, Why: "002: it is followed, inside of the root",
 			Layers: layersOf(t, l{Dir("usr"), Dir("usr/lib"), Symlink("lib", "usr/lib")}, l{File("lib/x", "1")}),
 			Want:   is{Symlink("lib", "usr/lib"), Dir("usr"), Dir("usr/lib"), File("usr/lib/x", "1")},
 			Differ: everyone("puts a directory in the symlink's place", Kernel, OldEngine, Engine, Podman),
