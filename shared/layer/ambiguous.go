@@ -38,6 +38,9 @@ const (
 	// RootAttributes: the root has other attributes than 0755 and owner 0:0.
 	// Engines do not apply them.
 	RootAttributes
+
+	// Shapes is how many there are.
+	Shapes = int(iota)
 )
 
 // String names the shape for people, in the plural.

@@ -81,6 +81,9 @@ func (r *run) survey(ctx context.Context, o *original, sp *spool, platform, pref
 	}); err != nil {
 		return nil, nil, err
 	}
+	for _, w := range s.doubts.warnings() {
+		r.warn("%s: %s", platform, w)
+	}
 	if err := progress.Do(r.opts.Progress, prefix+"planning layers", func(step progress.Step) error {
 		target := r.opts.TargetSize
 		if plan.OverlayAttributes(s.tree) {

@@ -60,7 +60,8 @@ type Result struct {
 	SourceDigest string        `json:"sourceDigest"`
 	Digest       string        `json:"digest"`
 	Images       []ImageResult `json:"images"`
-	// Warnings tell what does not apply to the result any more.
+	// Warnings tell what does not apply to the result any more, and where engines
+	// may have shown something else of the source than what the result has.
 	Warnings []string `json:"warnings,omitempty"`
 	// Analysis is nil without Options.Analyze.
 	Analysis *Analysis `json:"-"`

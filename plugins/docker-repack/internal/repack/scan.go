@@ -37,6 +37,7 @@ type scanned struct {
 	bytes    int64
 	layers   []scannedLayer
 	hidden   *graveyard // nil unless asked for
+	doubts   doubts
 }
 
 // A scannedLayer is what is known of one source layer before merging.
@@ -90,9 +91,9 @@ func scan(ctx context.Context, o *original, sp *spool, hidden *graveyard, jobs i
 		s.files += c.Files
 		s.bytes += c.Bytes
 	}
-	var observer func(layer.Hidden)
+	observer := layer.Observer{Ambiguous: s.doubts.add}
 	if hidden != nil {
-		observer = hidden.add
+		observer.Hidden = hidden.add
 	}
 	var err error
 	if s.tree, err = layer.MergeObserved(sets, observer); err != nil {
