@@ -18,36 +18,6 @@ import (
 	"github.com/dockerfactory/dockerfactory/shared/image"
 )
 
-func TestParse(t *testing.T) {
-	for in, want := range map[string]string{
-		"alpine":                  "index.docker.io/library/alpine:latest",
-		"docker://ghcr.io/o/a:1":  "ghcr.io/o/a:1",
-		"127.0.0.1:5000/app:v1":   "127.0.0.1:5000/app:v1",
-		"oci://some/dir":          "some/dir|",
-		"oci:///abs/dir:tag":      "/abs/dir|tag",
-		"docker-daemon://app":     "error",
-		"gopher://x":              "error",
-		"oci://":                  "error",
-		"Not A Name":              "error",
-		"registry.test/a@sha256:": "error",
-	} {
-		ref, err := image.Parse(in)
-		got := "error"
-		if err == nil {
-			got = ref.Dir + "|" + ref.Tag
-			if ref.Kind == image.Registry {
-				got = ref.Name.Name()
-			}
-			if ref.String() != in {
-				t.Errorf("String() = %q, want %q", ref.String(), in)
-			}
-		}
-		if got != want {
-			t.Errorf("Parse(%q) = %q (%v), want %q", in, got, err, want)
-		}
-	}
-}
-
 // index makes an index of two platforms and one attestation manifest.
 func index(t *testing.T) v1.ImageIndex {
 	t.Helper()

@@ -8,24 +8,34 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 )
 
-// Options say how registries are accessed. The zero value is anonymous access
-// with the default transport and four transfers at once.
+// Options say how images are accessed. The zero value is anonymous access to
+// registries with the default transport and four transfers at once, and no engine.
 type Options struct {
 	Keychain  authn.Keychain
 	Transport http.RoundTripper
 	UserAgent string
 	Jobs      int
+	// Engine is what references of the kind Daemon are about; nil if there is none.
+	Engine Engine
+	// TempDir is for archives that cannot be read by offset; "" means the system's.
+	TempDir string
+}
+
+// RoundTripper is the transport for registries: Transport, or the default one,
+// that waits when a registry asks for it and resumes broken downloads.
+func (o Options) RoundTripper() http.RoundTripper {
+	if o.Transport != nil {
+		return patient{o.Transport}
+	}
+	return patient{remote.DefaultTransport}
 }
 
 // Remote returns the options in go-containerregistry's form, bound to ctx.
 // Loopback registries are spoken to in plain HTTP where HTTPS does not answer.
 func (o Options) Remote(ctx context.Context) []remote.Option {
-	opts := []remote.Option{remote.WithContext(ctx)}
+	opts := []remote.Option{remote.WithContext(ctx), remote.WithTransport(o.RoundTripper())}
 	if o.Keychain != nil {
 		opts = append(opts, remote.WithAuthFromKeychain(o.Keychain))
-	}
-	if o.Transport != nil {
-		opts = append(opts, remote.WithTransport(o.Transport))
 	}
 	if o.UserAgent != "" {
 		opts = append(opts, remote.WithUserAgent(o.UserAgent))

@@ -9,8 +9,6 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/layout"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
 	"github.com/dockerfactory/dockerfactory/shared/fault"
@@ -22,12 +20,36 @@ type Subject struct {
 	Reference  Reference
 	Descriptor v1.Descriptor
 
+	store Store
 	image func() (v1.Image, error)
 	index func() (v1.ImageIndex, error)
+	close func() error
+}
+
+// newSubject is a subject that is read from its store alone. The context is that
+// of what Image and Index return, whose interfaces take none.
+func newSubject(ctx context.Context, ref Reference, d v1.Descriptor, s Store, closeStore func() error) Subject {
+	return Subject{
+		Reference: ref, Descriptor: d, store: s,
+		image: func() (v1.Image, error) { return newStoredImage(ctx, s, d) },
+		index: func() (v1.ImageIndex, error) { return newStoredIndex(ctx, s, d) },
+		close: closeStore,
+	}
 }
 
 // IsIndex reports whether the subject is an image index.
 func (s Subject) IsIndex() bool { return s.Descriptor.MediaType.IsIndex() }
+
+// Store returns where the subject and all of its parts are read.
+func (s Subject) Store() Store { return s.store }
+
+// Close gives up what reading needed, such as the open file of an archive.
+func (s Subject) Close() error {
+	if s.close == nil {
+		return nil
+	}
+	return s.close()
+}
 
 // Image returns the subject as a single image; an error if it is an index.
 func (s Subject) Image() (v1.Image, error) {
@@ -45,17 +67,27 @@ func (s Subject) Index() (v1.ImageIndex, error) {
 	return s.index()
 }
 
-// Canonical returns the reference by digest, "repository@sha256:…".
+// Canonical returns the reference by digest, "repository@sha256:…" or, for an
+// archive, "oci-archive://FILE@sha256:…". Of an engine it is the name alone, with
+// the digest: engines find images of their own making only by name.
 func (s Subject) Canonical() string {
-	if s.Reference.Kind == Registry {
-		return s.Reference.Name.Context().Digest(s.Descriptor.Digest.String()).Name()
+	digest := s.Descriptor.Digest.String()
+	switch s.Reference.Kind {
+	case Registry:
+		return s.Reference.Name.Context().Digest(digest).Name()
+	case OCIArchive:
+		return "oci-archive://" + s.Reference.Dir + "@" + digest
+	case DockerArchive:
+		return "docker-archive://" + s.Reference.Dir + "@" + digest
+	case Daemon:
+		return "docker-daemon://" + s.Reference.engineName() + "@" + digest
 	}
-	return "oci://" + s.Reference.Dir + "@" + s.Descriptor.Digest.String()
+	return "oci://" + s.Reference.Dir + "@" + digest
 }
 
 // Resolve looks the reference up once and fixes its digest. Errors say whether
 // the image is missing, access was denied, or the registry did not answer, each
-// with a hint.
+// with a hint. What an engine has is read out of it here, as a whole.
 func Resolve(ctx context.Context, ref Reference, o Options) (Subject, error) {
 	s, err := resolve(ctx, ref, o)
 	if err != nil {
@@ -65,58 +97,33 @@ func Resolve(ctx context.Context, ref Reference, o Options) (Subject, error) {
 }
 
 func resolve(ctx context.Context, ref Reference, o Options) (Subject, error) {
+	var f files
+	var err error
+	find := resolveLayout
 	switch ref.Kind {
 	case Registry:
-		d, err := remote.Get(ref.Name, o.Remote(ctx)...)
-		if err != nil {
-			return Subject{}, err
-		}
-		if !d.MediaType.IsIndex() && !d.MediaType.IsImage() {
-			return Subject{}, fmt.Errorf("media type %q is neither an image nor an index", d.MediaType)
-		}
-		return Subject{Reference: ref, Descriptor: d.Descriptor, image: d.Image, index: d.ImageIndex}, nil
+		return resolveRegistry(ctx, ref, o)
 	case Layout:
-		return resolveLayout(ref)
+		f, err = openLayoutDir(ref)
+	case OCIArchive:
+		f, err = openArchive(ref.Dir, o.TempDir)
+	case DockerArchive:
+		f, err = openArchive(ref.Dir, o.TempDir)
+		find = resolveDockerArchive
+	case Daemon:
+		f, err = saveFromEngine(ctx, ref, o)
+		find = resolveDockerArchive
+	default:
+		err = fmt.Errorf("unknown kind of reference %q", ref.Kind)
 	}
-	return Subject{}, fmt.Errorf("unknown kind of reference %q", ref.Kind)
-}
-
-const annotationRefName = "org.opencontainers.image.ref.name"
-
-func resolveLayout(ref Reference) (Subject, error) {
-	path, err := layout.FromPath(ref.Dir)
 	if err != nil {
 		return Subject{}, err
 	}
-	root, err := path.ImageIndex()
+	s, err := find(ctx, ref, f)
 	if err != nil {
-		return Subject{}, err
+		f.Close()
 	}
-	manifest, err := root.IndexManifest()
-	if err != nil {
-		return Subject{}, err
-	}
-	var found []v1.Descriptor
-	for _, d := range manifest.Manifests {
-		if ref.Tag == "" || d.Annotations[annotationRefName] == ref.Tag {
-			found = append(found, d)
-		}
-	}
-	switch {
-	case len(found) == 0 && ref.Tag != "":
-		return Subject{}, fmt.Errorf("the layout has no image called %q", ref.Tag)
-	case len(found) == 0:
-		return Subject{}, errors.New("the layout is empty")
-	case len(found) > 1:
-		return Subject{}, fault.Hint(fmt.Errorf("the layout holds %d images", len(found)), "name one: oci://%s:TAG", ref.Dir)
-	}
-	d := found[0]
-	return Subject{
-		Reference:  ref,
-		Descriptor: d,
-		image:      func() (v1.Image, error) { return root.Image(d.Digest) },
-		index:      func() (v1.ImageIndex, error) { return root.ImageIndex(d.Digest) },
-	}, nil
+	return s, err
 }
 
 // Explain adds to a registry client's error what the user can do about it. Other
