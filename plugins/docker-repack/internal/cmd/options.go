@@ -3,9 +3,9 @@ package cmd
 import (
 	"fmt"
 	"runtime"
+	"strconv"
 
 	"github.com/docker/cli/cli/command"
-	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/spf13/cobra"
 
 	"github.com/dockerfactory/dockerfactory/plugins/docker-repack/internal/repack"
@@ -26,26 +26,26 @@ type workFlags struct {
 }
 
 func (f *workFlags) addTo(cmd *cobra.Command) {
-	cmd.Flags().StringSliceVar(&f.platforms, "platform", nil, `Images of an index to choose, such as "linux/amd64,linux/arm64" (default all)`)
+	cmd.Flags().StringSliceVar(&f.platforms, "platform", nil, `Images of an index to choose, such as "linux/amd64,linux/arm64" or "linux/*" (default all)`)
 	cmd.Flags().IntVar(&f.jobs, "jobs", 0, "Number of layers to work on at a time; the result does not depend on it (default the number of processors)")
 	_ = cmd.RegisterFlagCompletionFunc("platform", cobra.FixedCompletions(platformNames, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("jobs", cobra.NoFileCompletions)
 }
 
-func (f *workFlags) parse() ([]v1.Platform, error) {
+func (f *workFlags) parse() ([]image.PlatformPattern, error) {
 	if f.jobs < 0 {
 		return nil, cliplugin.Usage(fmt.Errorf("--jobs %d: must be 1 or more", f.jobs))
 	}
 	if f.jobs == 0 {
 		f.jobs = runtime.GOMAXPROCS(0)
 	}
-	var out []v1.Platform
+	var out []image.PlatformPattern
 	for _, s := range f.platforms {
-		p, err := v1.ParsePlatform(s)
-		if err != nil || p.OS == "" || p.Architecture == "" {
-			return nil, cliplugin.Usage(fault.Hint(fmt.Errorf("--platform %q: not a platform", s), "write OS/ARCH[/VARIANT], such as linux/arm64"))
+		p, err := image.ParsePlatformPattern(s)
+		if err != nil {
+			return nil, cliplugin.Usage(fault.Hint(fmt.Errorf("--platform %q: not a platform", s), "write OS/ARCH[/VARIANT], such as linux/arm64, or a pattern, such as 'linux/*'"))
 		}
-		out = append(out, *p)
+		out = append(out, p)
 	}
 	return out, nil
 }
@@ -61,8 +61,8 @@ type layerFlags struct {
 func (f *layerFlags) addTo(cmd *cobra.Command) {
 	fs := cmd.Flags()
 	fs.StringVarP(&f.targetSize, "target-size", "t", "50MB", "Compressed size that each layer should have")
-	fs.StringVar(&f.compression, "compression", repack.Compressions[0], `Compression of the layers ("zstd"; "gzip" for engines before Docker 23)`)
-	fs.StringVar(&f.level, "compression-level", repack.Levels[0], `Effort of the compression ("fast", "balanced", "max")`)
+	fs.StringVar(&f.compression, "compression", "", `Compression of the layers ("zstd"; "gzip" for engines before Docker 23) (default zstd, or what DEST is read by)`)
+	fs.StringVar(&f.level, "compression-level", repack.Levels[0], `Effort of the compression ("fast", "balanced", "max"), or zstd's number for it, 1 to 22`)
 	fs.StringVar(&f.tempDir, "tmpdir", "", "Directory for temporary files, which take about the image's compressed size (default the system's)")
 	for name, values := range map[string][]string{
 		"target-size": {"20MB", "50MB", "100MB", "200MB"}, "compression": repack.Compressions, "compression-level": repack.Levels,
@@ -73,8 +73,11 @@ func (f *layerFlags) addTo(cmd *cobra.Command) {
 }
 
 func (f *layerFlags) parse() (repack.Options, error) {
-	o := repack.Options{Compression: f.compression, Level: f.level, TempDir: f.tempDir}
-	var err error
+	level, err := namedLevel(f.level)
+	if err != nil {
+		return repack.Options{}, cliplugin.Usage(err)
+	}
+	o := repack.Options{Compression: f.compression, Level: level, TempDir: f.tempDir}
 	if o.TargetSize, err = repack.ParseTargetSize(f.targetSize); err != nil {
 		return o, cliplugin.Usage(err)
 	}
@@ -82,6 +85,36 @@ func (f *layerFlags) parse() (repack.Options, error) {
 		return o, cliplugin.Usage(err)
 	}
 	return o, nil
+}
+
+// namedLevel gives a number that zstd would take the name of the level with about
+// the same effort.
+func namedLevel(s string) (string, error) {
+	n, err := strconv.Atoi(s)
+	switch {
+	case err != nil:
+		return s, nil //nolint:nilerr // a name
+	case n < 1 || n > 22:
+		return "", fmt.Errorf("--compression-level %d: must be 1 to 22, or a name", n)
+	case n <= 4:
+		return "fast", nil
+	case n <= 11:
+		return "balanced", nil
+	}
+	return "max", nil
+}
+
+// rivalFlags are those of the program docker-repack that go by other names here,
+// or are not needed. They make its command lines work and stay out of the help.
+type rivalFlags struct{ keepTempFiles bool }
+
+func (f *rivalFlags) addTo(cmd *cobra.Command, work *workFlags) {
+	cmd.Flags().IntVar(&work.jobs, "concurrency", 0, "Same as --jobs")
+	cmd.Flags().BoolVar(&f.keepTempFiles, "keep-temp-files", false, "Has no effect: temporary files have no names")
+	for _, name := range []string{"concurrency", "keep-temp-files"} {
+		_ = cmd.Flags().MarkHidden(name)
+	}
+	cmd.MarkFlagsMutuallyExclusive("jobs", "concurrency")
 }
 
 // analysisFlags say where the analysis of an image goes and how long its lists are.
@@ -118,10 +151,12 @@ func (f *analysisFlags) write(a *repack.Analysis) error {
 	return report.WriteFile(f.file, a)
 }
 
-func imageOptions(dockerCLI command.Cli, jobs int) image.Options {
+func imageOptions(dockerCLI command.Cli, jobs int, tempDir string) image.Options {
 	return image.Options{
 		Keychain:  dockerauth.Keychain(dockerCLI.ConfigFile()),
 		UserAgent: "docker-repack/" + cliplugin.Version(),
 		Jobs:      jobs,
+		Engine:    dockerCLI.Client(), // connects when it is asked something
+		TempDir:   tempDir,
 	}
 }

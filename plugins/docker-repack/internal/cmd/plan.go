@@ -49,7 +49,7 @@ file that another file of the root filesystem has the same content.` +
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runPlan(cmd.Context(), dockerCLI, opts, args[0])
 		},
-		ValidArgsFunction: cobra.NoFileCompletions,
+		ValidArgsFunction: completeImages(1),
 	}
 	opts.layers.addTo(cmd)
 	opts.analysis.addTo(cmd)
@@ -96,10 +96,11 @@ func printPlan(ctx context.Context, dockerCLI command.Cli, source image.Referenc
 	}
 	defer d.Close()
 	o.Progress = d
-	subject, err := image.Resolve(ctx, source, imageOptions(dockerCLI, out.jobs))
+	subject, err := image.Resolve(ctx, source, imageOptions(dockerCLI, out.jobs, o.TempDir))
 	if err != nil {
 		return err
 	}
+	defer subject.Close()
 	a, err := repack.Plan(ctx, subject, o)
 	d.Close()
 	if err != nil {

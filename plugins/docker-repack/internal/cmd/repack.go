@@ -21,6 +21,7 @@ import (
 
 type repackOptions struct {
 	workFlags
+	rival    rivalFlags
 	layers   layerFlags
 	analysis analysisFlags
 	dryRun   bool
@@ -38,31 +39,49 @@ func newRepackCmd(dockerCLI command.Cli) *cobra.Command {
 without changing one byte, mode, owner, time, attribute or link of its root
 filesystem.
 
-SOURCE and DEST are image names, optionally written docker://NAME, or OCI image
-layouts, oci://DIR[:TAG]. Without DEST the result goes to the source's repository
-under its tag with "-repacked" after it. Of an index all images are repacked, or
-those that --platform chooses; attestations follow their images. Nothing appears
-under the name of DEST before all of it is there and has been compared.
+SOURCE and DEST are each one of
+
+  NAME, docker://NAME             an image of a registry
+  oci://DIR[:TAG]                 an OCI image layout
+  oci-archive://FILE[:TAG]        the same in a tar file
+  docker-archive://FILE[:NAME]    what docker save writes and docker load reads
+  docker-daemon://NAME            an image of the engine of the docker context
+
+Without DEST the result goes to the source's repository under its tag with
+"-repacked" after it, and out of an archive into a file that is called so. Of an
+index all images are repacked, or those that --platform chooses; attestations
+follow their images. Nothing appears under the name of DEST before all of it is
+there and has been compared. An archive that is DEST is written anew.
+
+Layers are zstd, which engines before Docker 23 do not read; into docker-archive://
+and into such engines they are gzip. Engines without the containerd image store
+hold one platform of an image, by default their own.
 
 With --dry-run nothing is written, and DEST is not looked at.
+
+The command lines of the program docker-repack work unchanged: --concurrency is
+--jobs, --keep-temp-files is accepted, patterns such as "linux/*" choose platforms,
+and of --compression-level 1 to 4 are "fast", 5 to 11 "balanced", above "max".
 
 An image that is called like a subcommand is written docker://verify.` +
 			cliplugin.ExitStatusHelp(""),
 		Example: `  docker repack ghcr.io/org/app:1.2 ghcr.io/org/app:1.2-fast --target-size 50MB
   docker repack ghcr.io/org/app:1.2
   docker repack ghcr.io/org/app:1.2 --report before-after.html
-  docker repack docker://python:3.13 oci:///tmp/oci --target-size=50MB --platform linux/amd64`,
+  docker repack docker://python:3.13 oci:///tmp/oci --target-size=50MB --platform linux/amd64
+  docker repack docker-daemon://app:1 docker-archive://app.tar:app:1`,
 		Args: cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runRepack(cmd, dockerCLI, opts, args)
 		},
-		ValidArgsFunction: cobra.NoFileCompletions,
+		ValidArgsFunction: completeImages(2),
 	}
 	opts.layers.addTo(cmd)
-	cmd.Flags().BoolVar(&opts.verify, "verify", true, "Read the result back and compare it with the source; layouts are compared only on request")
+	cmd.Flags().BoolVar(&opts.verify, "verify", true, "Read the result back and compare it with the source; other destinations are compared only on request")
 	cmd.Flags().BoolVar(&opts.dryRun, "dry-run", false, `Only tell what would be done, as "docker repack plan" does`)
 	opts.analysis.addTo(cmd)
 	opts.workFlags.addTo(cmd)
+	opts.rival.addTo(cmd, &opts.workFlags)
 	display.AddFlag(cmd, &opts.progress)
 	opts.output.AddTo(cmd, "Print only the digest of the result")
 	return cmd
@@ -94,10 +113,13 @@ func runRepack(cmd *cobra.Command, dockerCLI command.Cli, opts repackOptions, ar
 	}
 	defer d.Close()
 	o.Progress = d
-	result, err := repackImage(ctx, source, dest, o, imageOptions(dockerCLI, opts.jobs))
+	result, err := repackImage(ctx, source, dest, o, imageOptions(dockerCLI, opts.jobs, o.TempDir))
 	d.Close()
 	if err != nil {
 		return err
+	}
+	if opts.rival.keepTempFiles {
+		fmt.Fprintln(dockerCLI.Err(), "NOTE: --keep-temp-files has no effect: temporary files have no names and are gone with the process")
 	}
 	for _, w := range result.Warnings {
 		fmt.Fprintf(dockerCLI.Err(), "WARNING: %s\n", w)
@@ -114,6 +136,7 @@ func repackImage(ctx context.Context, source, dest image.Reference, o repack.Opt
 	if err != nil {
 		return nil, err
 	}
+	defer subject.Close()
 	dst, err := repack.OpenDestination(ctx, dest, access)
 	if err != nil {
 		return nil, err
@@ -156,6 +179,9 @@ func (opts *repackOptions) parse(args []string) (o repack.Options, source, dest 
 		dest, err = image.Parse(args[1])
 	case !opts.dryRun:
 		dest, err = repack.DefaultDestination(source)
+	}
+	if err == nil && !opts.dryRun {
+		err = repack.CheckPair(source, dest)
 	}
 	if err != nil {
 		return fail(err)

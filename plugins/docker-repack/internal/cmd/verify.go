@@ -22,6 +22,7 @@ import (
 
 type verifyOptions struct {
 	workFlags
+	tempDir  string
 	progress string
 	output   render.Flags
 }
@@ -43,9 +44,11 @@ Indexes are compared platform by platform.` +
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runVerify(cmd.Context(), dockerCLI, opts, args)
 		},
-		ValidArgsFunction: cobra.NoFileCompletions,
+		ValidArgsFunction: completeImages(2),
 	}
 	opts.addTo(cmd)
+	cmd.Flags().StringVar(&opts.tempDir, "tmpdir", "", "Directory for images out of an engine and compressed archives (default the system's)")
+	_ = cmd.MarkFlagDirname("tmpdir")
 	display.AddFlag(cmd, &opts.progress)
 	opts.output.AddTo(cmd, "")
 	return cmd
@@ -72,9 +75,10 @@ func runVerify(ctx context.Context, dockerCLI command.Cli, opts verifyOptions, a
 	defer d.Close()
 	var subjects [2]image.Subject
 	for i, ref := range refs {
-		if subjects[i], err = image.Resolve(ctx, ref, imageOptions(dockerCLI, opts.jobs)); err != nil {
+		if subjects[i], err = image.Resolve(ctx, ref, imageOptions(dockerCLI, opts.jobs, opts.tempDir)); err != nil {
 			return err
 		}
+		defer subjects[i].Close()
 	}
 	c, err := repack.Compare(ctx, subjects[0], subjects[1], repack.Options{Platforms: platforms, Jobs: opts.jobs, Progress: d})
 	d.Close()

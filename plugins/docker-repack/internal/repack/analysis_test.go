@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 
 	"github.com/dockerfactory/dockerfactory/plugins/docker-repack/internal/repack"
+	"github.com/dockerfactory/dockerfactory/shared/image"
 	. "github.com/dockerfactory/dockerfactory/shared/layer/layertest"
 )
 
@@ -183,7 +184,7 @@ func TestPlanOfAnIndex(t *testing.T) {
 	if len(a.Images) != 2 || a.Images[0].Platform != "linux/amd64" || a.Images[1].Platform != "linux/arm64" {
 		t.Errorf("got %+v", a)
 	}
-	a = planOf(t, host+"/app:1", repack.Options{Platforms: []v1.Platform{{OS: "linux", Architecture: "arm64"}}})
+	a = planOf(t, host+"/app:1", repack.Options{Platforms: []image.PlatformPattern{"linux/arm64"}})
 	if len(a.Images) != 1 || a.Images[0].Platform != "linux/arm64" {
 		t.Errorf("got %+v", a)
 	}

@@ -1,7 +1,6 @@
 package repack
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -12,6 +11,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/dockerfactory/dockerfactory/shared/fault"
+	"github.com/dockerfactory/dockerfactory/shared/image"
 )
 
 // ErrDigest is what content that is not what its descriptor says gives.
@@ -74,15 +74,11 @@ func (v *verified) mismatch(format string, args ...any) error {
 		"the blob is damaged where it is stored: push the image again")
 }
 
-// maxDocument bounds manifests and configs, which are held in memory; registries
-// commonly allow 4 MiB.
-const maxDocument = 8 << 20
-
 // readDocument reads a whole blob that is to be parsed.
 func readDocument(r io.ReadCloser, want v1.Descriptor) ([]byte, error) {
-	if want.Size > maxDocument {
+	if want.Size > image.MaxDocument {
 		r.Close()
-		return nil, fmt.Errorf("%d bytes are more than the %d that are read", want.Size, maxDocument)
+		return nil, fmt.Errorf("%d bytes are more than the %d that are read", want.Size, image.MaxDocument)
 	}
 	v, err := verify(r, want, nil)
 	if err != nil {
@@ -93,9 +89,4 @@ func readDocument(r io.ReadCloser, want v1.Descriptor) ([]byte, error) {
 }
 
 // A Store is where manifests and blobs can be read by digest.
-type Store interface {
-	// Manifest returns the bytes of a manifest, not verified yet.
-	Manifest(ctx context.Context, d v1.Descriptor) ([]byte, error)
-	// Blob opens a blob, not verified yet. The caller closes it.
-	Blob(ctx context.Context, d v1.Descriptor) (io.ReadCloser, error)
-}
+type Store = image.Store

@@ -7,8 +7,6 @@ import (
 	"reflect"
 	"slices"
 
-	v1 "github.com/google/go-containerregistry/pkg/v1"
-
 	"github.com/dockerfactory/dockerfactory/shared/image"
 	"github.com/dockerfactory/dockerfactory/shared/layer"
 	"github.com/dockerfactory/dockerfactory/shared/progress"
@@ -58,9 +56,13 @@ func Compare(ctx context.Context, a, b image.Subject, opts Options) (*Comparison
 	var images [2][]*original
 	for i, s := range []image.Subject{a, b} {
 		*sides[i] = Side{s.Reference.String(), s.Descriptor.Digest.String(), map[string]string{}}
-		var err error
-		if images[i], err = originals(ctx, s, opts); err != nil {
+		r := &run{opts: opts, source: s.Store(), result: &Result{}}
+		chosen, err := r.originals(ctx, s)
+		if err != nil {
 			return nil, fmt.Errorf("reading %s: %w", s.Reference, err)
+		}
+		for _, c := range chosen {
+			images[i] = append(images[i], c.original)
 		}
 	}
 	for _, pair := range pairs(images[0], images[1]) {
@@ -96,32 +98,6 @@ func Compare(ctx context.Context, a, b image.Subject, opts Options) (*Comparison
 		}
 	}
 	out.Equal = len(out.Differences) == 0
-	return out, nil
-}
-
-// originals opens the images of a subject that the platforms select.
-func originals(ctx context.Context, s image.Subject, opts Options) ([]*original, error) {
-	r := &run{opts: opts, source: subjectStore{s}, result: &Result{}}
-	all, err := image.Platforms(s)
-	if err != nil {
-		return nil, err
-	}
-	var out []*original
-	var have []v1.Platform
-	for _, p := range all {
-		have = append(have, p.Platform)
-		if !r.wants(p.Platform) {
-			continue
-		}
-		o, err := r.open(ctx, p.Descriptor)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, o)
-	}
-	if len(out) == 0 {
-		return nil, noPlatform(have)
-	}
 	return out, nil
 }
 

@@ -195,3 +195,30 @@ func merged(t testing.TB, tars [][]byte) *layer.Tree {
 	}
 	return tree
 }
+
+// copyImage copies an image or index of a registry to a layout, as it is.
+func copyImage(t testing.TB, from, to string) {
+	t.Helper()
+	p, err := layout.Write(parse(t, to).Dir, empty.Index)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := resolve(t, parse(t, from))
+	if s.IsIndex() {
+		index, err := s.Index()
+		if err == nil {
+			err = p.AppendIndex(index)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	img, err := s.Image()
+	if err == nil {
+		err = p.AppendImage(img)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -35,6 +35,8 @@ type layoutDestination struct {
 
 var _ Destination = (*layoutDestination)(nil)
 
+const layoutVersion = `{"imageLayoutVersion":"` + ocispec.ImageLayoutVersion + `"}`
+
 func newLayoutDestination(ref image.Reference) (*layoutDestination, error) {
 	l := &layoutDestination{dir: ref.Dir, tag: ref.Tag}
 	switch entries, err := os.ReadDir(ref.Dir); {
@@ -79,7 +81,7 @@ func (l *layoutDestination) PutBlob(ctx context.Context, d v1.Descriptor, open f
 	if err != nil {
 		return false, fmt.Errorf("writing to %s: %w", l.dir, err)
 	}
-	if err := writeAtomically(l.path(d), cancelReader{ctx, r}); err != nil {
+	if err := writeAtomically(l.path(d), copyTo(cancelReader{ctx, r})); err != nil {
 		return false, fmt.Errorf("writing blob %s: %w", d.Digest, err)
 	}
 	l.add(l.path(d))
@@ -154,12 +156,12 @@ func (l *layoutDestination) Publish(ctx context.Context, d v1.Descriptor, _ []by
 	}
 	version := filepath.Join(l.dir, ocispec.ImageLayoutFile)
 	if _, err := os.Stat(version); errors.Is(err, fs.ErrNotExist) {
-		if err := writeAtomically(version, strings.NewReader(`{"imageLayoutVersion":"`+ocispec.ImageLayoutVersion+`"}`)); err != nil {
+		if err := writeAtomically(version, copyTo(strings.NewReader(layoutVersion))); err != nil {
 			return err
 		}
 		l.add(version)
 	}
-	return writeAtomically(filepath.Join(l.dir, ocispec.ImageIndexFile), cancelReader{ctx, bytes.NewReader(raw)})
+	return writeAtomically(filepath.Join(l.dir, ocispec.ImageIndexFile), copyTo(cancelReader{ctx, bytes.NewReader(raw)}))
 }
 
 // Abort removes the files and directories that this run has made.
@@ -183,27 +185,12 @@ func (l *layoutDestination) index() (v1.IndexManifest, error) {
 	return index, err
 }
 
-// writeAtomically writes a file under another name and renames it, so that it is
-// never seen in part.
-func writeAtomically(name string, r io.Reader) error {
-	f, err := os.CreateTemp(filepath.Dir(name), ".docker-repack-*")
-	if err != nil {
+// copyTo is for writeAtomically.
+func copyTo(r io.Reader) func(*os.File) error {
+	return func(f *os.File) error {
+		_, err := io.Copy(f, r)
 		return err
 	}
-	_, err = io.Copy(f, r)
-	if err == nil {
-		err = f.Chmod(0o644)
-	}
-	if closed := f.Close(); err == nil {
-		err = closed
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), name)
-	}
-	if err != nil {
-		os.Remove(f.Name())
-	}
-	return err
 }
 
 // A cancelReader stops when the context ends.

@@ -16,7 +16,7 @@ func Plan(ctx context.Context, source image.Subject, opts Options) (*Analysis, e
 	if err != nil {
 		return nil, err
 	}
-	r := &run{opts: opts, codec: c, source: subjectStore{source}, result: &Result{}}
+	r := &run{opts: opts, codec: c, source: source.Store(), result: &Result{}}
 	chosen, err := r.originals(ctx, source)
 	if err != nil {
 		return nil, err
@@ -42,11 +42,11 @@ func (r *run) originals(ctx context.Context, source image.Subject) ([]choice, er
 		}
 		return []choice{{o, o.platform().String()}}, nil
 	}
-	_, manifest, err := r.readIndex(ctx, source.Descriptor)
+	root, err := r.readIndex(ctx, source.Descriptor, 0)
 	if err != nil {
 		return nil, err
 	}
-	return r.choose(ctx, manifest)
+	return r.choose(ctx, root)
 }
 
 func (r *run) preview(ctx context.Context, c choice) (*ImageAnalysis, error) {

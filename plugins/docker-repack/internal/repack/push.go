@@ -15,15 +15,12 @@ import (
 // checkPush begins an upload to the repository and takes it back, so that a
 // registry that is down or says no is known before the source is read.
 func checkPush(ctx context.Context, ref image.Reference, o image.Options) error {
-	transport, keychain := o.Transport, o.Keychain
-	if transport == nil {
-		transport = remote.DefaultTransport
-	}
+	keychain := o.Keychain
 	if keychain == nil {
 		keychain = authn.NewMultiKeychain() // knows nobody
 	}
 	// The check, unlike all else of the registry client, does not ask again.
-	patient := ggcrtransport.NewRetry(bound{ctx, transport}, ggcrtransport.WithRetryStatusCodes(
+	patient := ggcrtransport.NewRetry(bound{ctx, o.RoundTripper()}, ggcrtransport.WithRetryStatusCodes(
 		http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusInternalServerError,
 		http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout))
 	if err := remote.CheckPushPermission(ref.Name, keychain, patient); err != nil {

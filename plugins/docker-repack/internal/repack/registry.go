@@ -20,11 +20,15 @@ import (
 type registryDestination struct {
 	ref    image.Reference
 	repo   name.Repository
+	store  Store
 	pusher *remote.Pusher
 	puller *remote.Puller
 }
 
-var _ Destination = (*registryDestination)(nil)
+var (
+	_ Destination = (*registryDestination)(nil)
+	_ mounter     = (*registryDestination)(nil)
+)
 
 func newRegistryDestination(ctx context.Context, ref image.Reference, o image.Options) (*registryDestination, error) {
 	if err := checkPush(ctx, ref, o); err != nil {
@@ -38,25 +42,22 @@ func newRegistryDestination(ctx context.Context, ref image.Reference, o image.Op
 	if err != nil {
 		return nil, err
 	}
-	return &registryDestination{ref, ref.Name.Context(), pusher, puller}, nil
+	store, err := image.NewRegistryStore(ctx, ref, o)
+	if err != nil {
+		return nil, err
+	}
+	return &registryDestination{ref, ref.Name.Context(), store, pusher, puller}, nil
 }
 
 func (r *registryDestination) explain(err error) error { return image.Explain(err, r.ref) }
 
 func (r *registryDestination) Manifest(ctx context.Context, d v1.Descriptor) ([]byte, error) {
-	got, err := r.puller.Get(ctx, r.repo.Digest(d.Digest.String()))
-	if err != nil {
-		return nil, r.explain(err)
-	}
-	return got.Manifest, nil
+	raw, err := r.store.Manifest(ctx, d)
+	return raw, r.explain(err)
 }
 
 func (r *registryDestination) Blob(ctx context.Context, d v1.Descriptor) (io.ReadCloser, error) {
-	l, err := r.puller.Layer(ctx, r.repo.Digest(d.Digest.String()))
-	if err != nil {
-		return nil, err
-	}
-	b, err := l.Compressed()
+	b, err := r.store.Blob(ctx, d)
 	return b, r.explain(err)
 }
 
@@ -69,14 +70,31 @@ func (r *registryDestination) PutBlob(ctx context.Context, d v1.Descriptor, open
 	if ok, err := partial.Exists(there); err == nil && ok {
 		return false, nil
 	}
+	return true, r.upload(ctx, d, open, func(l v1.Layer) v1.Layer { return l })
+}
+
+func (r *registryDestination) upload(ctx context.Context, d v1.Descriptor, open func() (io.ReadCloser, error), wrap func(v1.Layer) v1.Layer) error {
 	l, err := partial.CompressedToLayer(&blobLayer{d, open})
 	if err != nil {
-		return false, err
+		return err
 	}
-	if err := r.pusher.Upload(ctx, r.repo, l); err != nil {
-		return false, fmt.Errorf("uploading %s to %s: %w", d.Digest, r.repo, r.explain(err))
+	if err := r.pusher.Upload(ctx, r.repo, wrap(l)); err != nil {
+		return fmt.Errorf("uploading %s to %s: %w", d.Digest, r.repo, r.explain(err))
 	}
-	return true, nil
+	return nil
+}
+
+// mount asks the registry to take the blob over from another of its repositories,
+// and sends it if the registry would rather have it sent.
+func (r *registryDestination) mount(ctx context.Context, d v1.Descriptor, from name.Reference, open func() (io.ReadCloser, error)) (sent bool, err error) {
+	if from.Context().RegistryStr() != r.repo.RegistryStr() || from.Context().Name() == r.repo.Name() {
+		return r.PutBlob(ctx, d, open)
+	}
+	err = r.upload(ctx, d, func() (io.ReadCloser, error) {
+		sent = true
+		return open()
+	}, func(l v1.Layer) v1.Layer { return &remote.MountableLayer{Layer: l, Reference: from} })
+	return sent, err
 }
 
 func (r *registryDestination) PutManifest(ctx context.Context, d v1.Descriptor, raw []byte) error {

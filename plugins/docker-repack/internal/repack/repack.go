@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/dockerfactory/dockerfactory/shared/image"
@@ -17,11 +18,11 @@ const DefaultTargetSize = 50_000_000
 // Options of [Run].
 type Options struct {
 	TargetSize  int64  // of a compressed layer, in bytes
-	Compression string // one of Compressions
+	Compression string // one of Compressions; "" is what suits the destination
 	Level       string // one of Levels
 	// Platforms selects images of an index; none means all. A single image has
 	// to be for one of them.
-	Platforms []v1.Platform
+	Platforms []image.PlatformPattern
 	Jobs      int    // workers; 0 means one
 	TempDir   string // for the spool and finished layers; "" means the system's
 	// Verify reads the result back from the destination and compares it, before
@@ -93,19 +94,26 @@ type ImageResult struct {
 // destination's name nothing appears before all of it is there and, with
 // Options.Verify, has been compared.
 func Run(ctx context.Context, source image.Subject, dst Destination, opts Options) (_ *Result, err error) {
-	opts = opts.withDefaults()
-	c, err := newCodec(opts.Compression, opts.Level)
-	if err != nil {
-		return nil, err
-	}
 	defer func() {
 		if err != nil {
 			dst.Abort()
 		}
 	}()
+	opts = opts.withDefaults()
+	limits := limitsOf(dst)
+	if err := limits.apply(&opts, source.IsIndex()); err != nil {
+		return nil, err
+	}
+	c, err := newCodec(opts.Compression, opts.Level)
+	if err != nil {
+		return nil, err
+	}
 	r := &run{
-		opts: opts, codec: c, source: subjectStore{source}, dst: dst,
+		opts: opts, codec: c, source: source.Store(), from: source.Reference.Name, dst: dst,
 		result: &Result{SourceDigest: source.Descriptor.Digest.String()},
+	}
+	if source.Reference.Kind != image.Registry {
+		r.from = nil
 	}
 	if opts.Analyze {
 		r.result.Analysis = &Analysis{Source: source.Reference.String(), SourceDigest: r.result.SourceDigest}
@@ -120,6 +128,9 @@ func Run(ctx context.Context, source image.Subject, dst Destination, opts Option
 		return nil, err
 	}
 	r.result.Digest = doc.descriptor.Digest.String()
+	if limits.firstOnly && len(r.result.Images) > 1 {
+		r.warn("engines before Docker 25, and other programs that take a docker archive for one image, see that for %s alone", r.result.Images[0].Platform)
+	}
 	if err := progress.Do(opts.Progress, "naming the result", func(progress.Step) error {
 		return dst.Publish(ctx, doc.descriptor, doc.raw)
 	}); err != nil {
@@ -134,9 +145,12 @@ func Run(ctx context.Context, source image.Subject, dst Destination, opts Option
 type run struct {
 	opts   Options
 	codec  codec
-	source subjectStore
+	source Store
+	from   name.Reference // of a source in a registry, else nil
 	dst    Destination
 	result *Result
+	// artifacts are the manifests of the index that are no images' and go along.
+	artifacts map[v1.Hash]bool
 }
 
 // single repacks a source that is one image.
@@ -157,12 +171,12 @@ func (r *run) openSingle(ctx context.Context, d v1.Descriptor) (*original, error
 }
 
 func (r *run) open(ctx context.Context, d v1.Descriptor) (*original, error) {
-	return open(ctx, newImageStore(r.source, d), d)
+	return open(ctx, r.source, d)
 }
 
 func (r *run) wants(p v1.Platform) bool {
 	for _, want := range r.opts.Platforms {
-		if p.Satisfies(want) {
+		if want.Match(p) {
 			return true
 		}
 	}

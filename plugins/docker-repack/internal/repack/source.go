@@ -4,16 +4,15 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
-	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/dockerfactory/dockerfactory/shared/fault"
-	"github.com/dockerfactory/dockerfactory/shared/image"
 )
 
 // An original is an image as it is read: its documents parsed and checked, its
@@ -36,6 +35,23 @@ type original struct {
 
 func (o *original) platform() v1.Platform {
 	return v1.Platform{OS: o.config.OS, Architecture: o.config.Architecture, Variant: o.config.Variant}
+}
+
+// errArtifact is what a manifest gives that is no image's.
+var errArtifact = errors.New("is not a container image")
+
+// missing is the first layer that the source says it does not have, if any: engines
+// and copying programs leave out the platforms that they do not need.
+func (o *original) missing() (v1.Descriptor, bool) {
+	has, ok := o.store.(interface{ Has(d v1.Descriptor) bool })
+	if ok {
+		for _, l := range o.manifest.Layers {
+			if !has.Has(l) {
+				return l, true
+			}
+		}
+	}
+	return v1.Descriptor{}, false
 }
 
 // readManifest reads and verifies a manifest.
@@ -64,7 +80,7 @@ func open(ctx context.Context, store Store, d v1.Descriptor) (*original, error) 
 		return nil, fmt.Errorf("parsing manifest %s: %w", d.Digest, err)
 	}
 	if !o.manifest.Config.MediaType.IsConfig() {
-		return nil, fault.Hint(fmt.Errorf("%s is not a container image: its config has the media type %q", d.Digest, o.manifest.Config.MediaType),
+		return nil, fault.Hint(fmt.Errorf("%s %w: its config has the media type %q", d.Digest, errArtifact, o.manifest.Config.MediaType),
 			"artifacts have no root filesystem to repack")
 	}
 	r, err := store.Blob(ctx, o.manifest.Config)
@@ -108,63 +124,4 @@ func checkLayerType(t types.MediaType) error {
 		return nil
 	}
 	return fault.Hint(fmt.Errorf("unknown layer media type %q", s), "only tar layers, plain or with gzip or zstd, are read")
-}
-
-// subjectStore reads the parts of a resolved image or index.
-type subjectStore struct{ subject image.Subject }
-
-func (s subjectStore) Manifest(_ context.Context, d v1.Descriptor) ([]byte, error) {
-	if d.MediaType.IsIndex() {
-		index, err := s.index(d)
-		if err != nil {
-			return nil, err
-		}
-		return index.RawManifest()
-	}
-	img, err := s.image(d)
-	if err != nil {
-		return nil, err
-	}
-	return img.RawManifest()
-}
-
-func (s subjectStore) index(d v1.Descriptor) (v1.ImageIndex, error) {
-	index, err := s.subject.Index()
-	if err != nil || d.Digest == s.subject.Descriptor.Digest {
-		return index, err
-	}
-	return index.ImageIndex(d.Digest)
-}
-
-func (s subjectStore) image(d v1.Descriptor) (v1.Image, error) {
-	if !s.subject.IsIndex() {
-		return s.subject.Image()
-	}
-	index, err := s.subject.Index()
-	if err != nil {
-		return nil, err
-	}
-	return index.Image(d.Digest)
-}
-
-// imageStore is a subject's store for the blobs of one of its images.
-type imageStore struct {
-	subjectStore
-	image func() (v1.Image, error)
-}
-
-func newImageStore(s subjectStore, manifest v1.Descriptor) imageStore {
-	return imageStore{s, sync.OnceValues(func() (v1.Image, error) { return s.image(manifest) })}
-}
-
-func (s imageStore) Blob(_ context.Context, d v1.Descriptor) (io.ReadCloser, error) {
-	img, err := s.image()
-	if err != nil {
-		return nil, err
-	}
-	l, err := img.LayerByDigest(d.Digest)
-	if err != nil {
-		return nil, err
-	}
-	return l.Compressed()
 }
