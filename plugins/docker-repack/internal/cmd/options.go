@@ -114,7 +114,6 @@ func (f *rivalFlags) addTo(cmd *cobra.Command, work *workFlags) {
 	for _, name := range []string{"concurrency", "keep-temp-files"} {
 		_ = cmd.Flags().MarkHidden(name)
 	}
-	cmd.MarkFlagsMutuallyExclusive("jobs", "concurrency")
 }
 
 // analysisFlags say where the analysis of an image goes and how long its lists are.

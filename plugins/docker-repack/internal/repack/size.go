@@ -15,15 +15,16 @@ const MinTargetSize = 1_000_000
 
 var sizeUnits = map[string]float64{
 	"": 1, "b": 1,
-	"k": 1e3, "kb": 1e3, "kib": 1 << 10,
-	"m": 1e6, "mb": 1e6, "mib": 1 << 20,
-	"g": 1e9, "gb": 1e9, "gib": 1 << 30,
+	"k": 1e3, "kb": 1e3, "ki": 1 << 10, "kib": 1 << 10,
+	"m": 1e6, "mb": 1e6, "mi": 1 << 20, "mib": 1 << 20,
+	"g": 1e9, "gb": 1e9, "gi": 1 << 30, "gib": 1 << 30,
+	"t": 1e12, "tb": 1e12, "ti": 1 << 40, "tib": 1 << 40,
 }
 
 // ParseTargetSize reads a number of bytes with an optional decimal or binary
 // unit: "50MB", "48MiB", "1.5g".
 func ParseTargetSize(s string) (int64, error) {
-	digits := strings.TrimRight(strings.ToLower(strings.TrimSpace(s)), "bkmgi ")
+	digits := strings.TrimRight(strings.ToLower(strings.TrimSpace(s)), "bkmgti ")
 	unit, known := sizeUnits[strings.TrimSpace(strings.ToLower(strings.TrimSpace(s))[len(digits):])]
 	n, err := strconv.ParseFloat(digits, 64)
 	if err != nil || !known || math.IsNaN(n) || n < 0 || n*unit > math.MaxInt64/2 {

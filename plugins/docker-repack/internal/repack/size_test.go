@@ -10,7 +10,7 @@ import (
 func TestParseTargetSize(t *testing.T) {
 	for in, want := range map[string]int64{
 		"50MB": 50_000_000, "50mb": 50_000_000, "50M": 50_000_000, "48MiB": 48 << 20, "1.5g": 1_500_000_000, " 2 GiB ": 2 << 30,
-		"1000000": 1_000_000, "1e6": 1_000_000, "20000 kb": 20_000_000,
+		"1000000": 1_000_000, "1e6": 1_000_000, "20000 kb": 20_000_000, "50 MB": 50_000_000, "50Mi": 50 << 20, "0.001TB": 1_000_000_000,
 	} {
 		if got, err := ParseTargetSize(in); err != nil || got != want {
 			t.Errorf("ParseTargetSize(%q) = %d, %v; want %d", in, got, err, want)
