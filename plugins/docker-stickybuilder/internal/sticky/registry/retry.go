@@ -1,0 +1,101 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+)
+
+// maxWait bounds what a registry may ask for by Retry-After.
+const maxWait = 30 * time.Second
+
+// retry calls fn until it succeeds, fails for good, or has failed too often.
+func (c *Client) retry(ctx context.Context, fn func(context.Context) error) error {
+	wait := c.options.Backoff
+	for try := 1; ; try++ {
+		err := fn(ctx)
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		if try >= c.options.Tries || !passing(err) {
+			return err
+		}
+		delay := wait
+		var refused *Error
+		if errors.As(err, &refused) && refused.After > 0 {
+			delay = min(refused.After, maxWait)
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(delay):
+		}
+		wait = min(2*wait, maxWait)
+	}
+}
+
+// permanent marks an error that no further try mends.
+type permanent struct{ error }
+
+func (p permanent) Unwrap() error { return p.error }
+
+// passing reports whether an error may be gone at the next try: answers that say so,
+// and whatever happens to connections.
+func passing(err error) bool {
+	if errors.As(err, new(permanent)) {
+		return false
+	}
+	status := 0
+	var refused *Error
+	var asking *transport.Error
+	switch {
+	case errors.As(err, &refused):
+		status = refused.Status
+	case errors.As(err, &asking):
+		status = asking.StatusCode
+	default:
+		return true
+	}
+	switch status {
+	case http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusBadGateway,
+		http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	}
+	return false
+}
+
+// retryAfter reads Retry-After in seconds; the form with a date counts as none.
+func retryAfter(h http.Header) time.Duration {
+	n, err := strconv.Atoi(h.Get("Retry-After"))
+	if err != nil || n < 0 {
+		return 0
+	}
+	return time.Duration(min(n, int(maxWait/time.Second))) * time.Second
+}
+
+var errStalled = errors.New("the connection has stalled")
+
+// watch returns a context that is cancelled when the function it also returns is not
+// called for the client's Stall.
+func (c *Client) watch(ctx context.Context) (_ context.Context, alive, stop func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	timer := time.AfterFunc(c.options.Stall, func() { cancel(errStalled) })
+	return ctx, func() { timer.Reset(c.options.Stall) }, func() { timer.Stop(); cancel(nil) }
+}
+
+// A ticking reader tells of each read, with the number of bytes.
+type ticking struct {
+	io.Reader
+	tick func(int)
+}
+
+func (t ticking) Read(p []byte) (int, error) {
+	n, err := t.Reader.Read(p)
+	t.tick(n)
+	return n, err
+}
