@@ -13,6 +13,7 @@ import (
 // snapshot is found, marked, and stepped over by the next job, which is still warm.
 func TestDamagedHeadIsSteppedOver(t *testing.T) {
 	j := newJob(t)
+	j.plain()
 	j.upNamed("sticky")
 	j.mustBuild()
 	good := j.down().Generation

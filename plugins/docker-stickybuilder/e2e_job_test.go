@@ -298,6 +298,13 @@ func (j *job) nothingLeft() {
 			}
 		}
 	}
+	j.eventually("loop devices are freed", func() bool { return len(j.loops()) == 0 })
+	if _, err := os.Stat(filepath.Join(j.pool, "pool.json")); errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	if out, err := j.run("docker-stickybuilder", "disk", "gc", "--disk", "dir:"+j.pool, "--dry-run", "--keep", "99", "--quiet"); err != nil || out != "" {
+		j.t.Errorf("left in the pool: %v, %s", err, out)
+	}
 }
 
 func kill(t *testing.T, pid int, sig syscall.Signal) {
@@ -316,6 +323,31 @@ func (r report) outcomes() string {
 		s = append(s, b.Outcome)
 	}
 	return strings.Join(s, " ")
+}
+
+// loops lists the loop devices that hold the pool's file.
+func (j *job) loops() []string {
+	var out []string
+	files, _ := filepath.Glob("/sys/block/loop*/loop/backing_file")
+	for _, f := range files {
+		if b, _ := os.ReadFile(f); strings.HasPrefix(string(b), j.pool+"/") {
+			out = append(out, f+" "+strings.TrimSpace(string(b)))
+		}
+	}
+	return out
+}
+
+// plain makes the pool one of plain files, which can be looked into at any time.
+func (j *job) plain() {
+	j.t.Helper()
+	for _, d := range []string{"lineages", "work", "trash"} {
+		if err := os.MkdirAll(filepath.Join(j.pool, d), 0o700); err != nil {
+			j.t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(j.pool, "pool.json"), []byte(`{"format":1}`), 0o600); err != nil {
+		j.t.Fatal(err)
+	}
 }
 
 // mounted puts the pool on a filesystem of its own.

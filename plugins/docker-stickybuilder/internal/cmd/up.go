@@ -48,7 +48,9 @@ lives on when the command has ended, until "docker stickybuilder down".
 
 A disk is a pool of generations, --disk dir:PATH. Jobs with the same --key share
 one; by default the key is made of the repository and its branch. On btrfs and
-xfs the clone shares its blocks with the head; elsewhere it is a copy.
+xfs the clone shares its blocks with the head; on other filesystems the pool makes
+itself one that can, in one sparse file, for which it needs mkfs.btrfs. Without
+that the clone is a copy, and up says so.
 
 A builder that is up already is left as it is, and described again.
 

@@ -2,6 +2,7 @@ package sticky
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -45,12 +46,18 @@ func (c *chosen) find(id string) *disk.Record {
 	return nil
 }
 
-// choose opens the disk and looks up what is named. Errors say what was meant.
-func (h Host) choose(ctx context.Context, o Choice) (*chosen, error) {
+// choose opens the disk, which the caller closes, and looks up what is named.
+// Errors say what was meant.
+func (h Host) choose(ctx context.Context, o Choice) (_ *chosen, err error) {
 	shelf, err := h.OpenShelf(o.Disk)
 	if err != nil {
 		return nil, err
 	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, shelf.Close())
+		}
+	}()
 	all, err := shelf.Lineages(ctx)
 	if err != nil {
 		return nil, err

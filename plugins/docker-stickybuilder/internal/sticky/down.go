@@ -194,6 +194,7 @@ func (h Host) replaceSupervisor(ctx context.Context, dir instance.Dir, i *instan
 	if err != nil {
 		return nil, nil, err
 	}
+	defer pool.Close()
 	if head, err := pool.Head(ctx, i.Working.Lineage); err == nil && head != nil && head.ID == i.Working.ID {
 		return e.committed(head), nil, nil
 	}
@@ -207,7 +208,10 @@ func (h Host) replaceSupervisor(ctx context.Context, dir instance.Dir, i *instan
 	case err != nil:
 		return nil, nil, fault.Hint(fmt.Errorf("cleaning up builder %s: %w", i.Name, err), "something still uses the working copy: see fuser -v %s", i.Working.Root)
 	}
-	defer lock.Close()
+	if lock != nil {
+		defer lock.Close()
+		e.lock = lock.File()
+	}
 	report, failed := e.decide(ctx)
 	return report, failed, nil
 }

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/daemon"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disk"
@@ -30,7 +33,7 @@ func (s *supervisor) finish(ctx context.Context) error {
 	if err != nil {
 		s.say("%v", err)
 	}
-	e := ending{host: s.host, dir: s.dir, inst: s.inst, run: s.run, phase: s.phase}
+	e := ending{host: s.host, dir: s.dir, inst: s.inst, run: s.run, lock: s.lock, phase: s.phase}
 	if request == nil {
 		request = &instance.Stop{Policy: string(history.Never)}
 		e.override = "the supervisor was stopped by a signal and not by docker stickybuilder down"
@@ -79,9 +82,10 @@ type ending struct {
 	inst     *instance.Instance
 	run      instance.Run
 	policy   history.Policy
-	override string // the reason, if it is not the policy's
-	clean    bool   // the daemon ended when asked
-	unseen   string // why builds may have gone unseen
+	override string   // the reason, if it is not the policy's
+	clean    bool     // the daemon ended when asked
+	unseen   string   // why builds may have gone unseen
+	lock     *os.File // of the working copy, held since it was made or taken over; nil if that is gone
 	phase    func(string)
 }
 
@@ -124,6 +128,8 @@ func (e ending) carryOut(ctx context.Context, commit bool, r *Report) error {
 	if err != nil {
 		return err
 	}
+	defer pool.Close()
+	defer e.lock.Close() // before the pool, which cannot let go while it is held
 	if w.Root != "" {
 		if _, err := mounts.UnmountBelow(w.Root); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
@@ -135,7 +141,13 @@ func (e ending) carryOut(ctx context.Context, commit bool, r *Report) error {
 	}
 	if r.Generation == "" {
 		e.phase(instance.PhaseDropping)
-		failed = errors.Join(failed, pool.Discard(ctx, w))
+		err := pool.Discard(ctx, w)
+		if errors.Is(err, unix.EROFS) {
+			// btrfs does that when it cannot write: nothing can be done while it is mounted.
+			r.Reason += "; the pool has become read-only, and the next job removes the working copy"
+			err = nil
+		}
+		failed = errors.Join(failed, err)
 	}
 	if head, err := pool.Head(ctx, w.Lineage); err == nil && head != nil {
 		r.Head = head.ID
@@ -153,11 +165,18 @@ func sound(ctx context.Context, root string) error {
 	return err
 }
 
-// exhausted reports whether the disk at root is full. What BuildKit wrote last
-// then cannot be relied on.
-func exhausted(root string) bool {
-	space, err := tree.Free(root)
-	return err == nil && space.Exhausted()
+// exhausted reports whether the disk is full, or what holds it is. What BuildKit
+// wrote last then cannot be relied on.
+func exhausted(w *disk.Working) bool {
+	for _, dir := range []string{w.Root, w.Backing} {
+		if dir == "" {
+			continue
+		}
+		if space, err := tree.Free(dir); err == nil && space.Exhausted() {
+			return true
+		}
+	}
+	return false
 }
 
 // commit fills in the report's decision. Databases that are not sound, also
@@ -165,8 +184,13 @@ func exhausted(root string) bool {
 func (e ending) commit(ctx context.Context, pool Disk, r *Report) error {
 	w := &e.inst.Working
 	e.phase(instance.PhaseChecking)
-	if exhausted(w.Root) {
+	if exhausted(w) {
 		r.Reason += ", but the pool has no space left"
+		return nil
+	}
+	// The databases would not show it if a snapshot's files were lost.
+	if err := durable.SyncSince(e.lock); err != nil {
+		r.Reason = fmt.Sprintf("%s, but not all of the disk could be written: %v", r.Reason, err)
 		return nil
 	}
 	if err := errors.Join(daemon.Tidy(w.Root), sound(ctx, w.Root)); err != nil {
@@ -181,6 +205,8 @@ func (e ending) commit(ctx context.Context, pool Disk, r *Report) error {
 	case errors.Is(err, disk.ErrConflict):
 		r.Decision, r.Generation = Conflict, g.ID
 		r.Reason += ", but the head has moved meanwhile"
+	case errors.Is(err, unix.ENOSPC):
+		r.Reason += ", but the pool has no space left"
 	case err != nil:
 		r.Reason += ", but the commit failed"
 		return err

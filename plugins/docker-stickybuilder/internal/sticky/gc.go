@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/dirpool"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disk"
 	"github.com/dockerfactory/dockerfactory/shared/progress"
 )
@@ -14,6 +15,15 @@ type Collected struct {
 	Removed bool `json:"removed"` // false in a dry run, and if it has come into use
 }
 
+// A trimmer keeps disks in a file, which does not shrink by itself when something
+// is removed.
+type trimmer interface {
+	// Trim makes it shrink and returns by how many bytes.
+	Trim(context.Context) (int64, error)
+}
+
+var _ trimmer = (*dirpool.Pool)(nil)
+
 // CollectDisk removes what nothing refers to, or with dry only says what that is.
 // The error that stopped it comes with what was done by then.
 func (h Host) CollectDisk(ctx context.Context, spec string, keep int, dry bool, r progress.Reporter) ([]Collected, error) {
@@ -22,6 +32,7 @@ func (h Host) CollectDisk(ctx context.Context, spec string, keep int, dry bool, 
 	if err != nil {
 		return out, err
 	}
+	defer shelf.Close()
 	garbage, err := shelf.Garbage(ctx, keep)
 	if err != nil {
 		return out, err
@@ -40,6 +51,15 @@ func (h Host) CollectDisk(ctx context.Context, spec string, keep int, dry bool, 
 			}
 		}
 		out = append(out, c)
+	}
+	if t, ok := shelf.(trimmer); ok && !dry {
+		return out, progress.Do(r, "giving free space back", func(step progress.Step) error {
+			n, err := t.Trim(ctx)
+			if n > 0 {
+				fmt.Fprintf(step, "%d MiB\n", n>>20)
+			}
+			return err
+		})
 	}
 	return out, nil
 }

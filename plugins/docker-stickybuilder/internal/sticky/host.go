@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/daemon"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/dirpool"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disk"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/durable"
@@ -56,6 +57,9 @@ type Disk interface {
 	Discard(context.Context, *disk.Working) error
 	// Sweep removes copies that nobody holds and returns their number.
 	Sweep(context.Context) (int, error)
+	// Close lets go of what the opened disk holds, such as a mount. Working copies
+	// whose locks are held are not affected.
+	Close() error
 }
 
 var _ Disk = (*dirpool.Pool)(nil)
@@ -66,7 +70,7 @@ func (h Host) openDisk(spec string) (Disk, error) {
 	if err != nil {
 		return nil, err
 	}
-	return dirpool.Open(s.Path, dirpool.Options{Now: h.Now})
+	return dirpool.Open(s.Path, dirpool.Options{Now: h.Now, Image: true, Mkfs: daemon.Find(h.Path, "mkfs.btrfs")})
 }
 
 // dropped are variables that must not reach a process which outlives the

@@ -28,6 +28,7 @@ func (h Host) ListDisk(ctx context.Context, spec, key, platform string) ([]Liste
 	if err != nil {
 		return nil, err
 	}
+	defer shelf.Close()
 	lineages, err := shelf.Lineages(ctx)
 	if err != nil {
 		return nil, err
@@ -105,6 +106,7 @@ func (h Host) InspectDisk(ctx context.Context, o Choice) (*Inspected, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer c.shelf.Close()
 	out := &Inspected{Disk: o.Disk, Key: c.lineage.Key, Platform: c.lineage.Platform, Head: c.head(), Copies: []disk.Copy{}}
 	out.Generations, err = c.sized(ctx)
 	if err != nil {
@@ -152,6 +154,7 @@ func (h Host) Lineages(ctx context.Context, spec string) ([]disk.Lineage, error)
 	if err != nil {
 		return nil, err
 	}
+	defer shelf.Close()
 	return shelf.Lineages(ctx)
 }
 
@@ -161,6 +164,7 @@ func (h Host) ListGenerations(ctx context.Context, spec, key, platform string) (
 	if err != nil {
 		return nil, err
 	}
+	defer shelf.Close()
 	lineages, err := shelf.Lineages(ctx)
 	if err != nil {
 		return nil, err

@@ -32,6 +32,7 @@ func (h Host) RemoveGenerations(ctx context.Context, o Choice, ids []string) (*R
 		if err != nil {
 			return nil, err
 		}
+		defer c.shelf.Close()
 		if c.record.Head {
 			return nil, fault.Hint(fmt.Errorf("removing %s of the disk %s: %w: it is the head", id, c.lineage, disk.ErrInUse),
 				"move the head first: docker stickybuilder disk rollback --key %s; or remove all of it with --all", c.lineage.Key)
@@ -57,6 +58,7 @@ func (h Host) RemoveLineage(ctx context.Context, o Choice) (*Removed, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer c.shelf.Close()
 	if err := c.shelf.RemoveLineage(ctx, c.lineage); err != nil {
 		return nil, err
 	}

@@ -31,6 +31,7 @@ func (h Host) RollbackDisk(ctx context.Context, o Choice) (*Rolled, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer c.shelf.Close()
 	r := &Rolled{Disk: o.Disk, Key: c.lineage.Key, Platform: c.lineage.Platform, From: c.head(), To: o.Generation}
 	if r.To == "" {
 		r.To = disk.Fallback(c.records, first(r.From, newest))

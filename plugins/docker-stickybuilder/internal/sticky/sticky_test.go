@@ -103,10 +103,16 @@ func TestUpWithoutSupervisor(t *testing.T) {
 	if names, err := h.State.Names(); err != nil || len(names) != 0 {
 		t.Errorf("instances %v, %v", names, err)
 	}
-	for _, d := range []string{"work", "trash", "lineages"} {
-		if names, err := os.ReadDir(filepath.Join(strings.TrimPrefix(o.DefaultDisk, "dir:"), d)); err != nil || len(names) != 0 {
-			t.Errorf("left in %s: %v, %v", d, names, err)
-		}
+	pool, err := h.OpenShelf(o.DefaultDisk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	if copies, err := pool.Copies(t.Context()); err != nil || len(copies) != 0 {
+		t.Errorf("copies %v, %v", copies, err)
+	}
+	if garbage, err := pool.Garbage(t.Context(), 1); err != nil || len(garbage) != 0 {
+		t.Errorf("garbage %v, %v", garbage, err)
 	}
 	if err := store.Check("sticky", "another", nil); err != nil {
 		t.Errorf("the store: %v", err)
@@ -131,6 +137,11 @@ func dead(t *testing.T, journal string) (Host, *instance.Instance, Disk) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	id, err := h.newID()
 	if err != nil {
 		t.Fatal(err)

@@ -165,7 +165,7 @@ func (s *supervisor) listen(ctx context.Context) (err error) {
 		return err
 	}
 	s.witness = history.NewWitness(s.client.ControlClient(), s.journal, s.host.Now)
-	s.witness.Exhausted = func() bool { return exhausted(s.inst.Working.Root) }
+	s.witness.Exhausted = func() bool { return exhausted(&s.inst.Working) }
 	if err := s.witness.Baseline(ctx); err != nil {
 		return err
 	}

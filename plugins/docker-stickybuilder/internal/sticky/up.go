@@ -184,6 +184,7 @@ func (h Host) fresh(ctx context.Context, dir instance.Dir, o UpOptions, r progre
 	if err != nil {
 		return nil, err
 	}
+	defer pool.Close()
 	var notes []string
 	if len(ignored) > 0 {
 		notes = append(notes, fmt.Sprintf("%s: replaced, since the builder needs its own: %v", o.Config, ignored))
@@ -233,8 +234,11 @@ func (h Host) fresh(ctx context.Context, dir instance.Dir, o UpOptions, r progre
 }
 
 func copied(i *instance.Instance) []string {
-	if c := i.Working.Clone; c.Method == "copy" {
-		return []string{fmt.Sprintf("the disk was copied, %.1f MB in %d files and directories: a pool on btrfs or xfs would be cloned without", float64(c.Bytes)/1e6, c.Entries)}
+	switch c := i.Working.Clone; {
+	case c.Method == "copy":
+		return []string{fmt.Sprintf("the disk was copied, %.1f MB in %d files and directories, since its pool cannot be cloned without: %s", float64(c.Bytes)/1e6, c.Entries, c.Why)}
+	case c.Why != "":
+		return []string{"the next job on this disk will copy it, since its pool cannot be cloned without: " + c.Why}
 	}
 	return nil
 }

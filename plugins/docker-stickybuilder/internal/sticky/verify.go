@@ -31,6 +31,7 @@ func (h Host) VerifyDisk(ctx context.Context, o Choice, mark bool, r progress.Re
 	if err != nil {
 		return nil, err
 	}
+	defer c.shelf.Close()
 	if c.record == nil {
 		if c.record = c.find(c.head()); c.record == nil {
 			return nil, fault.Hint(fmt.Errorf("disk %s has no head under key %s", o.Disk, c.lineage.Key), "name a generation: docker stickybuilder disk inspect --key %s lists them", c.lineage.Key)

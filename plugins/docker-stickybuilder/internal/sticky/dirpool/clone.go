@@ -23,12 +23,18 @@ import (
 // A head that does not fit gives disk.ErrNoSpace before anything is copied.
 func (p *Pool) Clone(ctx context.Context, l, from disk.Lineage, id string, step progress.Step) (_ *disk.Working, _ *durable.Lock, err error) {
 	defer func() {
+		if errors.Is(err, errNoSpace) && !errors.Is(err, disk.ErrNoSpace) {
+			err = fault.Hint(fmt.Errorf("%w: %w", disk.ErrNoSpace, err), "collect garbage: docker stickybuilder disk gc --keep 1; or name a pool elsewhere with --disk dir:PATH")
+		}
 		if err != nil {
 			err = fmt.Errorf("cloning the disk %s: %w", from, err)
 		}
 	}()
 	if !disk.ValidID(id) {
 		return nil, nil, fmt.Errorf("invalid id %q", id)
+	}
+	if err := p.room(); err != nil {
+		return nil, nil, err
 	}
 	resets, err := p.resets(l) // before the head is read, so that no reset is missed
 	if err != nil {
@@ -52,7 +58,7 @@ func (p *Pool) Clone(ctx context.Context, l, from disk.Lineage, id string, step 
 			err = errors.Join(err, p.remove(context.WithoutCancel(ctx), dir))
 		}
 	}()
-	w := &disk.Working{ID: id, Root: filepath.Join(dir, "root"), Lineage: l, Resets: resets}
+	w := &disk.Working{ID: id, Root: filepath.Join(dir, "root"), Lineage: l, Resets: resets, Backing: p.backing()}
 	began := p.options.Now()
 	w.From(source)
 	if err = durable.WriteJSON(filepath.Join(dir, "copy.json"), copyFile{disk.Format, l, w.Parent, w.Origin, began.UTC()}, 0o600); err != nil {
@@ -67,6 +73,7 @@ func (p *Pool) Clone(ctx context.Context, l, from disk.Lineage, id string, step 
 	if err != nil {
 		return nil, nil, err
 	}
+	w.Clone.Why = p.why
 	w.Clone.Milliseconds = p.options.Now().Sub(began).Milliseconds()
 	return w, lock, nil
 }

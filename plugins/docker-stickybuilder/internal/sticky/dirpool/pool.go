@@ -8,6 +8,12 @@
 //	PATH/work/ID/                               copy.json, lock, root/: a job's working copy
 //	PATH/trash/                                 what is being removed
 //
+// Where the filesystem at PATH can neither take snapshots nor share blocks, a new
+// pool makes itself one that can, in one sparse file (package imagefs). The pool
+// is then in PATH/mnt, and beside it are
+//
+//	PATH/pool.json, PATH/pool.img, PATH/mount.lock
+//
 // A working copy is made by a backend, the cheapest that the filesystem offers:
 // a btrfs snapshot, a tree of files that share their blocks, or a plain copy.
 // Commit renames the working copy into the generations, which costs the same for
@@ -33,6 +39,7 @@ import (
 
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disk"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/durable"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/imagefs"
 	"github.com/dockerfactory/dockerfactory/shared/fault"
 )
 
@@ -43,21 +50,29 @@ type Options struct {
 	Wait time.Duration    // how long to wait for a lock; 0 means 10 s
 
 	Existing bool // fail with fs.ErrNotExist, and make nothing, if there is no pool
+
+	Image bool   // a new pool may make itself a filesystem in a file
+	Mkfs  string // path of mkfs.btrfs, for that; "" if there is none
 }
 
-// A Pool is an opened directory of disks. It holds no resources.
+// A Pool is an opened directory of disks.
 type Pool struct {
-	dir     string
+	home    string // the directory that the user named
+	dir     string // where the pool is: home, or what is mounted in it
+	image   *imagefs.FS
 	backend backend
+	why     string // why heads are copied, "" if they are not
 	options Options
 }
 
 type poolFile struct {
-	Format int `json:"format"`
+	Format int  `json:"format"`
+	Image  bool `json:"image,omitempty"` // the pool is in a file
 }
 
 // Open opens the pool at dir, an absolute path, and makes it if there is none.
-// It fails if the directory cannot be written or was made by a newer version.
+// It fails if the directory cannot be written or was made by a newer version. The
+// caller closes it, which a pool that is in a file needs for not to stay mounted.
 func Open(dir string, o Options) (*Pool, error) {
 	if o.Keep <= 0 {
 		o.Keep = 3
@@ -65,8 +80,9 @@ func Open(dir string, o Options) (*Pool, error) {
 	if o.Wait <= 0 {
 		o.Wait = 10 * time.Second
 	}
-	p := &Pool{dir: dir, options: o}
+	p := &Pool{home: dir, dir: dir, options: o}
 	if err := p.open(); err != nil {
+		err = errors.Join(err, p.Close())
 		return nil, fmt.Errorf("opening disk pool %s: %w", dir, err)
 	}
 	return p, nil
@@ -81,7 +97,7 @@ func (p *Pool) open() error {
 	case errors.Is(err, fs.ErrNotExist) && p.options.Existing:
 		return fault.Hint(fmt.Errorf("it is no disk pool: %w", fs.ErrNotExist), "a pool is made by the first docker stickybuilder up --disk dir:PATH")
 	case errors.Is(err, fs.ErrNotExist):
-		if err := p.create(); err != nil {
+		if f, err = p.create(); err != nil {
 			return writable(err)
 		}
 	case errors.Is(err, unix.ENOTDIR):
@@ -93,6 +109,11 @@ func (p *Pool) open() error {
 			return err
 		}
 	}
+	if f.Image {
+		if err := p.mount(); err != nil {
+			return writable(err)
+		}
+	}
 	// Access, not the mode bits: it knows read-only filesystems.
 	if err := unix.Access(p.file("work"), unix.W_OK); err != nil {
 		return writable(err)
@@ -102,23 +123,51 @@ func (p *Pool) open() error {
 		return err
 	}
 	p.backend = b
+	if p.why == "" && b.method("") == "copy" {
+		p.why = "it was made of plain files; to have it made anew, remove " + p.home
+	}
 	return nil
 }
 
-func (p *Pool) create() error {
+// Close lets go of what holds the pool.
+func (p *Pool) Close() error {
+	if p.image == nil {
+		return nil
+	}
+	return p.image.Close()
+}
+
+func (p *Pool) create() (poolFile, error) {
+	f := poolFile{Format: disk.Format}
 	if st, err := os.Stat(p.dir); err == nil && !st.IsDir() {
-		return fault.Hint(errors.New("it is not a directory"), "name a directory, or one that does not exist yet")
+		return f, fault.Hint(errors.New("it is not a directory"), "name a directory, or one that does not exist yet")
 	}
 	if names, err := os.ReadDir(p.dir); err == nil && foreign(names) {
-		return fault.Hint(errors.New("the directory is not empty and no disk pool"), "name an empty directory, or one that does not exist yet")
+		return f, fault.Hint(errors.New("the directory is not empty and no disk pool"), "name an empty directory, or one that does not exist yet")
 	}
 	// The pool holds root's files, set-uid ones among them: nobody else may enter.
-	for _, d := range []string{"", "lineages", "work", "trash"} {
+	if err := os.MkdirAll(p.home, 0o700); err != nil {
+		return f, err
+	}
+	var err error
+	if f.Image, err = p.makeImage(); err != nil {
+		return f, err
+	}
+	if !f.Image {
+		if err := p.makeDirs(); err != nil {
+			return f, err
+		}
+	}
+	return f, durable.WriteJSON(filepath.Join(p.home, "pool.json"), f, 0o600)
+}
+
+func (p *Pool) makeDirs() error {
+	for _, d := range []string{"lineages", "work", "trash"} {
 		if err := os.MkdirAll(p.file(d), 0o700); err != nil {
 			return err
 		}
 	}
-	return durable.WriteJSON(p.file("pool.json"), poolFile{disk.Format}, 0o600)
+	return nil
 }
 
 // foreign reports whether a directory holds anything but what a former, unfinished
@@ -127,6 +176,7 @@ func foreign(names []os.DirEntry) bool {
 	for _, n := range names {
 		switch name := n.Name(); {
 		case name == "lineages", name == "work", name == "trash", name == "lost+found", strings.HasPrefix(name, ".tmp-pool.json"):
+		case name == mountDir, name == imageFile, name == imageFile+".tmp", name == mountLock:
 		default:
 			return true
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -32,13 +33,18 @@ var _ interface {
 // A filesystem on which the suite runs; "" is that of the temporary directory.
 var filesystems = []struct {
 	name, mkfs string
+	image      bool   // whether a pool may be in a file
 	method     string // how a head is cloned there
 	size       int64
 }{
-	{"the temporary directory's", "", "", 0},
-	{"ext4", "mkfs.ext4", "copy", 64 << 20},
-	{"xfs", "mkfs.xfs", "reflink", 320 << 20},
-	{"btrfs", "mkfs.btrfs", "snapshot", 128 << 20},
+	{"the temporary directory's", "", false, "", 0},
+	{"ext4", "mkfs.ext4", false, "copy", 64 << 20},
+	{"small ext4", "mkfs.ext4", true, "copy", 64 << 20},
+	{"a file on ext4", "mkfs.ext4", true, "snapshot", 3 << 30},
+	{"a file on tmpfs", "tmpfs", true, "snapshot", 3 << 30},
+	{"tmpfs", "tmpfs", false, "copy", 64 << 20},
+	{"xfs", "mkfs.xfs", true, "reflink", 320 << 20},
+	{"btrfs", "mkfs.btrfs", true, "snapshot", 128 << 20},
 }
 
 // mount makes a filesystem in a file and mounts it. Where that cannot be done
@@ -51,6 +57,14 @@ func mount(t *testing.T, mkfs string, size int64) string {
 	}
 	if os.Geteuid() != 0 {
 		lack("mounting needs root")
+	}
+	if mkfs == "tmpfs" {
+		dir := t.TempDir()
+		if err := unix.Mount("sticky-test", dir, mkfs, 0, fmt.Sprintf("size=%d", size)); err != nil {
+			lack("mounting %s: %v", mkfs, err)
+		}
+		unmountAtEnd(t, dir)
+		return dir
 	}
 	tool, err := exec.LookPath(mkfs)
 	if err != nil {
@@ -66,22 +80,57 @@ func mount(t *testing.T, mkfs string, size int64) string {
 	if out, err := exec.CommandContext(t.Context(), "mount", "-o", "loop", image, dir).CombinedOutput(); err != nil {
 		lack("mounting %s: %v: %s", mkfs, err, out)
 	}
+	unmountAtEnd(t, dir)
+	return dir
+}
+
+// unmountAtEnd fails if a pool has left a mount, or a loop device with its file.
+func unmountAtEnd(t *testing.T, dir string) {
 	t.Cleanup(func() {
-		if err := unix.Unmount(dir, 0); err != nil {
+		var err error
+		for range 100 { // loop devices are freed a little after the unmount
+			if err = unix.Unmount(dir, 0); !errors.Is(err, unix.EBUSY) {
+				break
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+		if err != nil {
 			t.Errorf("something still uses the pool: %v", err)
 			_ = unix.Unmount(dir, unix.MNT_DETACH)
 		}
 	})
-	return dir
 }
 
 func open(t *testing.T, dir string, keep int) *dirpool.Pool {
+	return openWith(t, dir, dirpool.Options{Keep: keep})
+}
+
+func openWith(t *testing.T, dir string, o dirpool.Options) *dirpool.Pool {
 	t.Helper()
-	p, err := dirpool.Open(dir, dirpool.Options{Now: time.Now, Keep: keep, Wait: 5 * time.Second})
+	o.Now, o.Wait = time.Now, 5*time.Second
+	p, err := dirpool.Open(dir, o)
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	return p
+}
+
+// inFile are the options for a pool that may be in a file.
+func inFile(t *testing.T) dirpool.Options {
+	t.Helper()
+	mkfs, err := exec.LookPath("mkfs.btrfs")
+	if err != nil && os.Getenv("DOCKERFACTORY_E2E") == "1" {
+		t.Fatal(err)
+	}
+	if err != nil {
+		t.Skip(err)
+	}
+	return dirpool.Options{Image: true, Mkfs: mkfs}
 }
 
 func TestConformance(t *testing.T) {
@@ -91,15 +140,20 @@ func TestConformance(t *testing.T) {
 			if f.mkfs != "" {
 				top = mount(t, f.mkfs, f.size)
 			}
+			var o dirpool.Options
+			if f.image {
+				o = inFile(t)
+			}
 			disktest.Run(t, func(t *testing.T, keep int) sticky.Disk {
-				return open(t, filepath.Join(top, strings.Map(func(r rune) rune {
+				o.Keep = keep
+				return openWith(t, filepath.Join(top, strings.Map(func(r rune) rune {
 					if r == '/' {
 						return '-'
 					}
 					return r
-				}, t.Name())), keep)
+				}, t.Name())), o)
 			})
-			p := open(t, filepath.Join(top, "method"), 3)
+			p := openWith(t, filepath.Join(top, "method"), o)
 			for _, want := range []string{"empty", f.method} {
 				w, lock, err := p.Clone(t.Context(), disktest.Lineage, disktest.Lineage, disk.NewID(time.Now(), []byte(want+"......")), progress.Discard.Step(""))
 				if err != nil {

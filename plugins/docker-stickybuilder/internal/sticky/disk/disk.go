@@ -65,8 +65,9 @@ func (t Tally) Total() int { return t.OK + t.Failed + t.Cancelled + t.Lost + t.R
 
 // Working is a job's private, writable clone.
 type Working struct {
-	ID      string  `json:"id"`   // becomes the generation's id at commit
-	Root    string  `json:"root"` // directory for buildkitd's root
+	ID      string  `json:"id"`                // becomes the generation's id at commit
+	Root    string  `json:"root"`              // directory for buildkitd's root
+	Backing string  `json:"backing,omitempty"` // directory on the filesystem that holds Root's in a file; "" if none does
 	Lineage Lineage `json:"lineage"`
 	Parent  string  `json:"parent,omitempty"` // generation it is a clone of; "" if it started empty
 	Clone   Clone   `json:"clone"`
@@ -115,6 +116,7 @@ type Clone struct {
 	Milliseconds int64  `json:"milliseconds"`
 	Entries      int64  `json:"entries,omitempty"` // directory entries made, one by one
 	Bytes        int64  `json:"bytes,omitempty"`   // bytes moved
+	Why          string `json:"why,omitempty"`     // why heads are copied on this disk, "" if they are not
 }
 
 // Warm reports whether the clone began with a former job's state.

@@ -88,6 +88,15 @@ func SyncDir(dir string) error {
 	return d.Sync()
 }
 
+// SyncSince is SyncFilesystem of the filesystem that holds f, and also fails if
+// anything could not be written back to it since f was opened.
+func SyncSince(f *os.File) error {
+	if err := unix.Syncfs(int(f.Fd())); err != nil {
+		return &os.PathError{Op: "syncfs", Path: f.Name(), Err: err}
+	}
+	return nil
+}
+
 // SyncFilesystem writes back everything that is dirty on the filesystem that
 // holds path. It is how a whole tree is made permanent at once, also the parts
 // that their writer never synced.
@@ -97,8 +106,5 @@ func SyncFilesystem(path string) error {
 		return err
 	}
 	defer d.Close()
-	if err := unix.Syncfs(int(d.Fd())); err != nil {
-		return &os.PathError{Op: "syncfs", Path: path, Err: err}
-	}
-	return nil
+	return SyncSince(d)
 }
