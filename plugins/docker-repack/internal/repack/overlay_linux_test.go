@@ -1,0 +1,93 @@
+package repack_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+
+	"github.com/dockerfactory/dockerfactory/plugins/docker-repack/internal/repack"
+	"github.com/dockerfactory/dockerfactory/shared/image"
+	. "github.com/dockerfactory/dockerfactory/shared/layer/layertest"
+)
+
+// TestStacksAgainstOverlay repacks random stacks into layers of a few files, and
+// lets the kernel stack these: it shows the tree that the source stands for.
+func TestStacksAgainstOverlay(t *testing.T) {
+	RequireOverlay(t)
+	var outputs, several atomic.Int64
+	RunStacks(t, 100, func(seed uint64) string {
+		rng := rand.New(rand.NewPCG(seed, 6))
+		tars := Random(t, rng, 1+rng.IntN(5), anything)
+		want := merged(t, tars)
+		opts := repack.Options{TargetSize: 150 + rng.Int64N(1500), Level: "fast", Compression: "gzip", Jobs: 1 + rng.IntN(2)}
+		if seed%16 == 0 { // its encoder takes most of the time
+			opts.Compression = "zstd"
+		}
+		out, r, err := repacked(t, tars, opts)
+		if err != nil {
+			return err.Error()
+		}
+		got, err := Overlay(out)
+		if err != nil {
+			return err.Error()
+		}
+		outputs.Add(1)
+		if len(out) > 1 {
+			several.Add(1)
+		}
+		if r.Images[0].Tree != want.Digest().String() {
+			return fmt.Sprintf("the result's tree is %s", r.Images[0].Tree)
+		}
+		for i, data := range out {
+			if err := plainlyWritten(data, want); err != nil {
+				return fmt.Sprintf("output layer %d: %v", i, err)
+			}
+		}
+		return Compare(Lines(want), got)
+	})
+	if several.Load() < outputs.Load()/3 {
+		t.Errorf("only %d of %d results had several layers", several.Load(), outputs.Load())
+	}
+}
+
+// repacked returns the plain layers of a repacked image. All is in one directory
+// below TMPDIR for as long as it takes.
+func repacked(t *testing.T, tars [][]byte, opts repack.Options) ([][]byte, *repack.Result, error) {
+	base, err := os.MkdirTemp("", "stack")
+	if err != nil {
+		return nil, nil, err
+	}
+	defer os.RemoveAll(base)
+	from, to := filepath.Join(base, "from"), filepath.Join(base, "to")
+	var source v1.Image = empty.Image
+	for _, data := range tars {
+		if source, err = mutate.AppendLayers(source, tarLayer(t, data)); err != nil {
+			return nil, nil, err
+		}
+	}
+	p, err := layout.Write(from, empty.Index)
+	if err == nil {
+		err = p.AppendImage(source)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	dst, err := repack.OpenDestination(t.Context(), parse(t, "oci://"+to), image.Options{})
+	if err != nil {
+		return nil, nil, err
+	}
+	opts.TempDir = base
+	r, err := repack.Run(t.Context(), resolve(t, parse(t, "oci://"+from)), dst, opts)
+	if err != nil {
+		return nil, nil, err
+	}
+	return plainLayers(t, imageOf(t, "oci://"+to)), r, nil
+}
