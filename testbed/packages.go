@@ -29,6 +29,7 @@ var (
 		need{program: "skopeo", pkg: "skopeo"},
 		need{program: "umoci", pkg: "umoci"},
 		need{program: "ip", pkg: "iproute2"},
+		need{program: "python3", pkg: "python3-minimal"},
 		need{program: "getfattr", pkg: "attr"},
 		// The race detector links by the C compiler.
 		need{program: "gcc", pkg: "gcc"},

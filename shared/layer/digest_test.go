@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"slices"
 	"testing"
 	"time"
 
@@ -38,6 +39,24 @@ func TestDigestVector(t *testing.T) {
 	sum := sha256.Sum256(b.Bytes())
 	if "sha256:"+hex.EncodeToString(sum[:]) != want {
 		t.Errorf("the canonical stream is\n%q", b.String())
+	}
+}
+
+// The root is the first entry, also before names that sort before its ".".
+func TestRootComesFirst(t *testing.T) {
+	tree := merge(t, Tar(t, File("-rf", "x"), Link(" ", "-rf"), File("a", "")))
+	var got []string
+	for e := range tree.All() {
+		got = append(got, e.Path)
+		if _, ok := tree.Lookup(e.Path); !ok {
+			t.Errorf("%q cannot be looked up", e.Path)
+		}
+	}
+	if !slices.Equal(got, []string{".", " ", "-rf", "a"}) {
+		t.Errorf("got %q", got)
+	}
+	if _, ok := tree.Lookup("!"); ok {
+		t.Error("a path that is not there was found")
 	}
 }
 

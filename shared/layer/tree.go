@@ -18,10 +18,10 @@ type Entry struct {
 }
 
 // A Tree is a merged root filesystem: the root and everything below it.
-type Tree struct{ entries []Entry }
+type Tree struct{ entries []Entry } // as All gives them
 
-// All returns the entries sorted by path as strings of bytes. A directory comes
-// before what is in it.
+// All returns the entries, first the root, then the others sorted by path as
+// strings of bytes. A directory comes before what is in it.
 func (t *Tree) All() iter.Seq[Entry] { return slices.Values(t.entries) }
 
 // Len returns the number of entries, the root included.
@@ -29,11 +29,15 @@ func (t *Tree) Len() int { return len(t.entries) }
 
 // Lookup returns the entry at path.
 func (t *Tree) Lookup(path string) (Entry, bool) {
-	i, ok := slices.BinarySearchFunc(t.entries, path, func(e Entry, p string) int { return cmp.Compare(e.Path, p) })
+	if path == "." {
+		return t.entries[0], true
+	}
+	below := t.entries[1:]
+	i, ok := slices.BinarySearchFunc(below, path, func(e Entry, p string) int { return cmp.Compare(e.Path, p) })
 	if !ok {
 		return Entry{}, false
 	}
-	return t.entries[i], true
+	return below[i], true
 }
 
 func flatten(root *node) *Tree {
@@ -48,7 +52,7 @@ func flatten(root *node) *Tree {
 	}
 	t.entries = append(t.entries, Entry{Path: ".", Inode: root.inode})
 	visit("", root)
-	slices.SortFunc(t.entries, func(a, b Entry) int { return cmp.Compare(a.Path, b.Path) })
+	slices.SortFunc(t.entries[1:], func(a, b Entry) int { return cmp.Compare(a.Path, b.Path) })
 
 	type group struct {
 		first string

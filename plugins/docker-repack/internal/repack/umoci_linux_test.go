@@ -1,11 +1,13 @@
 package repack_test
 
 import (
+	"archive/tar"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -22,12 +24,7 @@ import (
 // source and the result, and the two directories are equal. gzip, because umoci
 // 0.4.7 reads no zstd.
 func TestUmociUnpacksEqualTrees(t *testing.T) {
-	if _, err := exec.LookPath("umoci"); err != nil || os.Getuid() != 0 {
-		if os.Getenv("DOCKERFACTORY_E2E") == "1" {
-			t.Fatalf("umoci and root are needed: %v", err)
-		}
-		t.Skip("needs umoci and root")
-	}
+	requireUmoci(t)
 	stacks := 10
 	if testing.Short() {
 		stacks = 3
@@ -45,6 +42,50 @@ func TestUmociUnpacksEqualTrees(t *testing.T) {
 		}
 		if diff := cmp.Diff(Lines(merged(t, tars)), got); diff != "" {
 			t.Fatalf("seed %d (-merged +unpacked):\n%s", seed, diff)
+		}
+	}
+}
+
+func requireUmoci(t *testing.T) {
+	t.Helper()
+	if _, err := exec.LookPath("umoci"); err != nil || os.Getuid() != 0 {
+		if os.Getenv("DOCKERFACTORY_E2E") == "1" {
+			t.Fatalf("umoci and root are needed: %v", err)
+		}
+		t.Skip("needs umoci and root")
+	}
+}
+
+// TestTreeDigestCanBeRecomputed lets a program in another language compute the
+// digest of what umoci has unpacked: it is the one that the manifest says.
+func TestTreeDigestCanBeRecomputed(t *testing.T) {
+	requireUmoci(t)
+	if _, err := exec.LookPath("python3"); err != nil {
+		if os.Getenv("DOCKERFACTORY_E2E") == "1" {
+			t.Fatalf("python3 is needed: %v", err)
+		}
+		t.Skip("needs python3")
+	}
+	root := Dir("./").With(func(h *tar.Header) { h.Mode, h.Uid = 0o711, 5 })
+	for seed := range uint64(4) {
+		rng := rand.New(rand.NewPCG(seed, 8))
+		tars := Random(t, rng, 1+rng.IntN(4), Shape{Implied: true, Capabilities: true, RootOpaque: true, Spelling: true})
+		last := []Entry{File("-first", "-"), Link(" ", "-first"), File("sum", noise(seed, 5000))}
+		implied := []string{"--implied", "."}
+		if seed%2 == 0 {
+			last, implied = append(last, root), nil
+		}
+		src := store(t, ociImage(t, append(tars, Tar(t, last...))))
+		out := filepath.Join(t.TempDir(), "out")
+		r := run(t, "oci://"+src, "oci://"+out+":app", repack.Options{TargetSize: 500, Compression: "gzip"})
+		rootfs, err := umociRootfs(t, out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		command := append([]string{"../../../../shared/layer/testdata/treedigest.py", rootfs}, implied...)
+		got, err := exec.CommandContext(t.Context(), "python3", command...).CombinedOutput()
+		if err != nil || strings.TrimSpace(string(got)) != r.Images[0].Tree {
+			t.Errorf("seed %d: recomputed %s, %v, want %s", seed, got, err, r.Images[0].Tree)
 		}
 	}
 }
@@ -72,14 +113,23 @@ func umociUnpack(t *testing.T, dir string) []string {
 }
 
 func tryUmoci(t *testing.T, dir string) ([]string, error) {
-	bundle, err := os.MkdirTemp("", "umoci")
+	rootfs, err := umociRootfs(t, dir)
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(bundle)
-	bundle = filepath.Join(bundle, "bundle")
-	if out, err := exec.CommandContext(t.Context(), "umoci", "unpack", "--image", dir+":app", bundle).CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("umoci: %w: %s", err, out)
+	return ReadDir(rootfs)
+}
+
+// umociRootfs unpacks the layout's image for as long as the test runs.
+func umociRootfs(t *testing.T, dir string) (string, error) {
+	base, err := os.MkdirTemp("", "umoci")
+	if err != nil {
+		return "", err
 	}
-	return ReadDir(filepath.Join(bundle, "rootfs"))
+	t.Cleanup(func() { os.RemoveAll(base) })
+	bundle := filepath.Join(base, "bundle")
+	if out, err := exec.CommandContext(t.Context(), "umoci", "unpack", "--image", dir+":app", bundle).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("umoci: %w: %s", err, out)
+	}
+	return filepath.Join(bundle, "rootfs"), nil
 }
