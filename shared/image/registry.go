@@ -2,16 +2,22 @@ package image
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"net/http"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"github.com/dockerfactory/dockerfactory/shared/fault"
 )
 
 // registryStore reads a repository.
 type registryStore struct {
+	ref    Reference
 	repo   name.Repository
 	puller *remote.Puller
 }
@@ -19,13 +25,13 @@ type registryStore struct {
 // NewRegistryStore reads the repository of a reference to a registry.
 func NewRegistryStore(ctx context.Context, ref Reference, o Options) (Store, error) {
 	puller, err := remote.NewPuller(o.Remote(ctx)...)
-	return &registryStore{ref.Name.Context(), puller}, err
+	return &registryStore{ref, ref.Name.Context(), puller}, err
 }
 
 func (r *registryStore) Manifest(ctx context.Context, d v1.Descriptor) ([]byte, error) {
 	got, err := r.puller.Get(ctx, r.repo.Digest(d.Digest.String()))
 	if err != nil {
-		return nil, err
+		return nil, Explain(err, r.ref)
 	}
 	return got.Manifest, nil
 }
@@ -35,7 +41,12 @@ func (r *registryStore) Blob(ctx context.Context, d v1.Descriptor) (io.ReadClose
 	if err != nil {
 		return nil, err
 	}
-	return l.Compressed()
+	b, err := l.Compressed()
+	var answer *transport.Error
+	if errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound {
+		return nil, fault.Hint(err, "the registry has lost a part of the image: push the image again")
+	}
+	return b, Explain(err, r.ref)
 }
 
 func resolveRegistry(ctx context.Context, ref Reference, o Options) (Subject, error) {

@@ -12,25 +12,36 @@ import (
 	"testing"
 )
 
-// Together makes one stack of many cases, each below a directory of its own, and
-// what is expected of it. Cases that mean something at the root only stay away.
-func Together(t testing.TB, cases []Case) (layers [][]byte, want []Entry) {
+// Beside makes one stack of many, each below a directory of its own. A nil stack
+// leaves its directory out.
+func Beside(t testing.TB, stacks [][][]byte) [][]byte {
 	t.Helper()
 	var merged [][]Entry
-	for i, c := range cases {
-		if c.AtRoot {
-			continue
-		}
-		prefix := place(i)
-		for k, data := range c.Layers {
+	for i, stack := range stacks {
+		for k, data := range stack {
 			if k == len(merged) {
 				merged = append(merged, nil)
 			}
 			if k == 0 {
-				merged[k] = append(merged[k], Dir(prefix))
+				merged[k] = append(merged[k], Dir(place(i)))
 			}
-			merged[k] = append(merged[k], below(t, prefix, data)...)
+			merged[k] = append(merged[k], below(t, place(i), data)...)
 		}
+	}
+	return layersOf(t, merged...)
+}
+
+// Together makes one stack of many cases, and what is expected of it. Cases that
+// mean something at the root only stay away.
+func Together(t testing.TB, cases []Case) (layers [][]byte, want []Entry) {
+	t.Helper()
+	stacks := make([][][]byte, len(cases))
+	for i, c := range cases {
+		if c.AtRoot {
+			continue
+		}
+		stacks[i] = c.Layers
+		prefix := place(i)
 		want = append(want, Dir(prefix))
 		for _, e := range c.Want {
 			e.Name = path.Join(prefix, e.Name)
@@ -43,7 +54,7 @@ func Together(t testing.TB, cases []Case) (layers [][]byte, want []Entry) {
 			want = append(want, e)
 		}
 	}
-	return layersOf(t, merged...), want
+	return Beside(t, stacks), want
 }
 
 // below returns the entries of a layer with other names.

@@ -7,8 +7,11 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"io/fs"
+	"net/http"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
 	"github.com/dockerfactory/dockerfactory/shared/fault"
 	"github.com/dockerfactory/dockerfactory/shared/image"
@@ -22,6 +25,16 @@ var ErrDigest = errors.New("content does not match its digest")
 type fetchError struct{ error }
 
 func (e fetchError) Unwrap() error { return e.error }
+
+// passing reports whether what a store answered may be another answer soon.
+func passing(err error) bool {
+	var answer *transport.Error
+	if errors.As(err, &answer) {
+		return answer.StatusCode >= http.StatusInternalServerError || answer.StatusCode == http.StatusTooManyRequests || answer.StatusCode == http.StatusRequestTimeout
+	}
+	var local *fs.PathError
+	return !errors.As(err, &local)
+}
 
 // verified reads a blob and fails, at its end at the latest, if size or digest
 // are not the descriptor's.

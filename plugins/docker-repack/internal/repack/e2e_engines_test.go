@@ -98,13 +98,13 @@ func readSnapshot(t *testing.T, socket string, chain digest.Digest) ([]string, e
 	}
 	defer c.Close()
 	store := c.SnapshotService("overlayfs")
-	key := fmt.Sprintf("repack-judge-%d", os.Getpid())
+	at := plainDir(t)
+	key := "repack-" + filepath.Base(at)
 	mounts, err := store.View(t.Context(), key, chain.String())
 	if err != nil {
 		return nil, err
 	}
 	defer store.Remove(t.Context(), key)
-	at := t.TempDir()
 	if err := mount.All(mounts, at); err != nil {
 		return nil, err
 	}

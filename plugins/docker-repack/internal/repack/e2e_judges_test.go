@@ -4,6 +4,7 @@ package repack_test
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"testing"
 
@@ -47,6 +48,38 @@ func TestEnginesUnpackTheTortureCorpus(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestEnginesUnpackRandomStacks does the same with random stacks, many in an
+// image; LAYER_STACKS says how many.
+func TestEnginesUnpackRandomStacks(t *testing.T) {
+	const together = 25
+	host, judges := environment(t, "DOCKERFACTORY_REGISTRY"), engines(t)
+	RunStacks(t, together, func(seed uint64) string {
+		if seed%together != 0 {
+			return "" // goes with the first of its image
+		}
+		stacks := make([][][]byte, together)
+		for i := range stacks {
+			rng := rand.New(rand.NewPCG(seed+uint64(i), 9))
+			stacks[i] = Random(t, rng, 1+rng.IntN(5), anything)
+		}
+		tars := Beside(t, stacks)
+		source := publish(t, host, fmt.Sprintf("random%d", seed), tars)
+		run(t, source, source+"-out", repack.Options{TargetSize: 4000, Level: "fast", Compression: "gzip"})
+		withdraw(t, source+"-out")
+		want := Lines(merged(t, tars))
+		for judge, pull := range judges {
+			got, err := pull(t, source+"-out")
+			if err != nil {
+				return fmt.Sprintf("%s: %v", judge, err)
+			}
+			if diff := Compare(want, got); diff != "" {
+				return fmt.Sprintf("%s %s", judge, diff)
+			}
+		}
+		return ""
+	})
 }
 
 // TestEnginesReadTheCasesAsNoted tells whether the notes of who differs are true,

@@ -1,6 +1,7 @@
 package repack_test
 
 import (
+	"archive/tar"
 	"context"
 	"errors"
 	"io"
@@ -70,17 +71,23 @@ func TestSourcesThatCannotBeRepacked(t *testing.T) {
 		img        v1.Image
 		text, hint string
 	}{
-		"windows":     {makeImage(t, "windows/amd64", Tar(t, File("Files/a", "1"))), "is a Windows image", "--platform linux/amd64"},
-		"encrypted":   {withType("application/vnd.oci.image.layer.v1.tar+gzip+encrypted"), "the layer is encrypted", "skopeo copy --decryption-key"},
-		"foreign":     {withType(types.DockerForeignLayer), "the layer is foreign", "non-distributable"},
-		"unknown":     {withType("application/x-thing"), `unknown layer media type "application/x-thing"`, "only tar layers"},
-		"artifact":    {mutate.ConfigMediaType(plain, "application/x.config"), "is not a container image", "no root filesystem"},
-		"diff id":     {withConfig{plain, []byte(strings.Replace(string(raw), "\"diff_ids\":[\"sha256:", "\"diff_ids\":[\"sha256:"+strings.Repeat("0", 64)+"\",\"sha256:", 1))}, "its manifest lists 1 layers, its config 2", ""},
-		"wrong diff":  {withConfig{plain, replaceDiffID(raw)}, "content does not match its digest: the config's diff_id", ""},
-		"not json":    {withConfig{plain, []byte("{")}, "parsing config", ""},
-		"escape":      {makeImage(t, "linux/amd64", Tar(t, File("../../etc/passwd", ""))), `has a ".." component`, ""},
-		"broken link": {makeImage(t, "linux/amd64", Tar(t, Link("a", "nowhere"))), `target "nowhere" does not exist`, ""},
-		"not a tar":   {makeImage(t, "linux/amd64", []byte(strings.Repeat("no tar ", 200))), "invalid tar header", ""},
+		"windows":             {makeImage(t, "windows/amd64", Tar(t, File("Files/a", "1"))), "is a Windows image", "--platform linux/amd64"},
+		"encrypted":           {withType("application/vnd.oci.image.layer.v1.tar+gzip+encrypted"), "the layer is encrypted", "skopeo copy --decryption-key"},
+		"foreign":             {withType(types.DockerForeignLayer), "the layer is foreign", "non-distributable"},
+		"unknown":             {withType("application/x-thing"), `unknown layer media type "application/x-thing"`, "only tar layers"},
+		"artifact":            {mutate.ConfigMediaType(plain, "application/x.config"), "is not a container image", "no root filesystem"},
+		"diff id":             {withConfig{plain, []byte(strings.Replace(string(raw), "\"diff_ids\":[\"sha256:", "\"diff_ids\":[\"sha256:"+strings.Repeat("0", 64)+"\",\"sha256:", 1))}, "its manifest lists 1 layers, its config 2", "rebuild it"},
+		"wrong diff":          {withConfig{plain, replaceDiffID(raw)}, "content does not match its digest: the config's diff_id", "rebuild it"},
+		"not json":            {withConfig{plain, []byte("{")}, "parsing config", ""},
+		"escape":              {makeImage(t, "linux/amd64", Tar(t, File("../../etc/passwd", ""))), `has a ".." component`, "mind where it came from"},
+		"escape by a link":    {makeImage(t, "linux/amd64", Tar(t, Link("a", "../../etc/passwd"))), `hard link target: entry name "../../etc/passwd" has a ".." component`, "mind where it came from"},
+		"cycle of symlinks":   {makeImage(t, "linux/amd64", Tar(t, Symlink("a", "b"), Symlink("b", "a")), Tar(t, File("a/x", ""))), "too many levels of symbolic links", "lead in a circle"},
+		"links to each other": {makeImage(t, "linux/amd64", Tar(t, Link("a", "b"), Link("b", "a"))), `hard link "a": target "b" does not exist`, "rebuild the image"},
+		"bomb of holes":       {makeImage(t, "linux/amd64", Archive(SparseFormats["PAX 1.0"](Sparse{Name: "s", Size: 1 << 50}))), "layer exceeds the limit", "do not unpack it"},
+		"truncated archive":   {makeImage(t, "linux/amd64", Tar(t, File("a", noise(1, 5000)))[:2000]), "unexpected EOF", "no whole tar archive"},
+		"unknown entry":       {makeImage(t, "linux/amd64", Tar(t, Entry{Header: tar.Header{Name: "x", Typeflag: 'V'}})), "unknown tar entry type 'V'", ""},
+		"broken link":         {makeImage(t, "linux/amd64", Tar(t, Link("a", "nowhere"))), `target "nowhere" does not exist`, "rebuild the image"},
+		"not a tar":           {makeImage(t, "linux/amd64", []byte(strings.Repeat("no tar ", 200))), "invalid tar header", "no whole tar archive"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := store(t, tt.img)
@@ -112,6 +119,7 @@ func TestDamagedBlobs(t *testing.T) {
 		"one bit":       func(b []byte) []byte { b[len(b)/2] ^= 1; return b },
 		"last byte off": func(b []byte) []byte { b[len(b)-1] ^= 1; return b },
 		"empty":         func([]byte) []byte { return nil },
+		"missing":       nil,
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := store(t, img)
@@ -120,13 +128,18 @@ func TestDamagedBlobs(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := os.WriteFile(file, damage(data), 0o600); err != nil {
+			if damage == nil {
+				err = os.Remove(file)
+			} else {
+				err = os.WriteFile(file, damage(data), 0o600)
+			}
+			if err != nil {
 				t.Fatal(err)
 			}
 			to := filepath.Join(t.TempDir(), "out")
 			_, err = tryRun(t, "oci://"+dir, "oci://"+to, repack.Options{})
-			if err == nil || !strings.Contains(err.Error(), "reading layer 0, "+digest.String()) {
-				t.Errorf("got %v", err)
+			if err == nil || !strings.Contains(err.Error(), "reading layer 0, "+digest.String()) || fault.HintOf(err) == "" || strings.Contains(fault.HintOf(err), "connection") {
+				t.Errorf("got %v\nhint %q", err, fault.HintOf(err))
 			}
 			if _, err := os.Stat(to); !errors.Is(err, os.ErrNotExist) {
 				t.Errorf("the destination is there: %v", err)

@@ -82,6 +82,9 @@ func (l *layoutDestination) PutBlob(ctx context.Context, d v1.Descriptor, open f
 		return false, fmt.Errorf("writing to %s: %w", l.dir, err)
 	}
 	if err := writeAtomically(l.path(d), copyTo(cancelReader{ctx, r})); err != nil {
+		if noRoom(err) {
+			err = fault.Hint(err, "the destination needs room for all of the compressed image: make some in %s, or choose another", l.dir)
+		}
 		return false, fmt.Errorf("writing blob %s: %w", d.Digest, err)
 	}
 	l.add(l.path(d))

@@ -52,13 +52,11 @@ func newRegistryDestination(ctx context.Context, ref image.Reference, o image.Op
 func (r *registryDestination) explain(err error) error { return image.Explain(err, r.ref) }
 
 func (r *registryDestination) Manifest(ctx context.Context, d v1.Descriptor) ([]byte, error) {
-	raw, err := r.store.Manifest(ctx, d)
-	return raw, r.explain(err)
+	return r.store.Manifest(ctx, d)
 }
 
 func (r *registryDestination) Blob(ctx context.Context, d v1.Descriptor) (io.ReadCloser, error) {
-	b, err := r.store.Blob(ctx, d)
-	return b, r.explain(err)
+	return r.store.Blob(ctx, d)
 }
 
 func (r *registryDestination) PutBlob(ctx context.Context, d v1.Descriptor, open func() (io.ReadCloser, error)) (bool, error) {

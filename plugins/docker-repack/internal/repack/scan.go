@@ -78,7 +78,7 @@ func scan(ctx context.Context, o *original, sp *spool, hidden *graveyard, jobs i
 		g.Go(func() error {
 			var err error
 			if sets[i], s.contents[i], s.layers[i].tar, err = scanLayer(ctx, o, i, sp, step); err != nil {
-				return fmt.Errorf("reading layer %d, %s: %w", i, o.manifest.Layers[i].Digest, err)
+				return fmt.Errorf("reading layer %d, %s: %w", i, o.manifest.Layers[i].Digest, explainLayer(err))
 			}
 			return nil
 		})
@@ -97,7 +97,7 @@ func scan(ctx context.Context, o *original, sp *spool, hidden *graveyard, jobs i
 	}
 	var err error
 	if s.tree, err = layer.MergeObserved(sets, observer); err != nil {
-		return nil, fmt.Errorf("merging the layers of %s: %w", o.descriptor.Digest, err)
+		return nil, fmt.Errorf("merging the layers of %s: %w", o.descriptor.Digest, explainLayer(err))
 	}
 	return s, nil
 }
@@ -128,7 +128,10 @@ func scanOnce(ctx context.Context, o *original, i int, sp *spool, step progress.
 	d := o.manifest.Layers[i]
 	blob, err := o.store.Blob(ctx, d)
 	if err != nil {
-		return nil, nil, 0, fetchError{err}
+		if passing(err) {
+			err = fetchError{err}
+		}
+		return nil, nil, 0, err
 	}
 	id := fmt.Sprintf("layer %d %s", i, d.Digest.Hex[:12])
 	blob, err = verify(blob, d, func(n int64) { step.Bytes(id, n, d.Size) })

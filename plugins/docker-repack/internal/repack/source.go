@@ -107,7 +107,8 @@ func (o *original) check() error {
 		}
 	}
 	if n, m := len(o.manifest.Layers), len(o.config.RootFS.DiffIDs); n != m {
-		return fmt.Errorf("image %s is malformed: its manifest lists %d layers, its config %d", o.descriptor.Digest, n, m)
+		return fault.Hint(fmt.Errorf("image %s is malformed: its manifest lists %d layers, its config %d", o.descriptor.Digest, n, m),
+			"the image was put together from parts that do not belong together: rebuild it")
 	}
 	return nil
 }

@@ -37,11 +37,13 @@ func tempFile(dir, pattern string) (*os.File, func(), error) {
 }
 
 func explainDisk(err error) error {
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+	if noRoom(err) {
 		return fault.Hint(err, "the temporary directory needs about as much room as the compressed image: choose another with --tmpdir")
 	}
 	return err
 }
+
+func noRoom(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
 
 // A spool keeps contents compressed in a temporary file so that each can be read
 // again by offset. Segments of it are written concurrently.
