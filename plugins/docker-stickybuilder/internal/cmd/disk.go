@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"context"
-	"os"
 	"slices"
 
 	"github.com/docker/cli/cli/command"
@@ -19,47 +18,90 @@ func newDiskCmd(dockerCLI command.Cli) *cobra.Command {
 		Use:   "disk",
 		Short: "Look after disks and their generations",
 		Long: `Look after the disks of a pool. A disk is a chain of immutable generations for one
-key and platform; the newest is its head, which the next "up" clones.`,
+key, ref and platform; one of them is its head, which the next "up" clones.`,
 	}
 	cmd.AddCommand(newDiskLsCmd(dockerCLI), newDiskInspectCmd(dockerCLI), newDiskVerifyCmd(dockerCLI),
 		newDiskRollbackCmd(dockerCLI), newDiskRmCmd(dockerCLI), newDiskGcCmd(dockerCLI))
 	return cmd
 }
 
-// choiceFlags are --disk, --key and --platform.
-type choiceFlags struct{ disk, key, platform string }
+// choiceFlags are --disk, --key, --ref and --platform.
+type choiceFlags struct {
+	disk, key, platform string
+	ref                 refFlag
+}
+
+// A refFlag tells --ref "" from none.
+type refFlag struct{ value *string }
+
+func (r *refFlag) String() string {
+	if r.value == nil {
+		return ""
+	}
+	return *r.value
+}
+
+func (r *refFlag) Type() string { return "string" }
+
+func (r *refFlag) Set(s string) error {
+	if err := disk.CheckRef(s); err != nil {
+		return err
+	}
+	r.value = &s
+	return nil
+}
 
 func (f *choiceFlags) addDisk(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.disk, "disk", "", `Pool of the disks, "dir:PATH" (default: the pool in the state directory)`)
 	_ = cmd.RegisterFlagCompletionFunc("disk", cobra.FixedCompletions([]string{"dir:"}, cobra.ShellCompDirectiveNoSpace))
 }
 
-func (f *choiceFlags) add(cmd *cobra.Command, key string) {
+func (f *choiceFlags) add(cmd *cobra.Command, key, ref string) {
 	f.addDisk(cmd)
 	cmd.Flags().StringVar(&f.key, "key", "", key)
-	cmd.Flags().StringVar(&f.platform, "platform", "", "Platform of the builder, if the key has several")
-	complete := func(value func(disk.Lineage) string) func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		return func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-			var out []string
-			for _, l := range f.listed(cmd.Context()) {
-				if v := value(l); v != "" && !slices.Contains(out, v) {
-					out = append(out, v)
-				}
-			}
-			return out, cobra.ShellCompDirectiveNoFileComp
-		}
-	}
-	_ = cmd.RegisterFlagCompletionFunc("key", complete(func(l disk.Lineage) string { return l.Key }))
-	_ = cmd.RegisterFlagCompletionFunc("platform", complete(func(l disk.Lineage) string {
-		if f.key != "" && f.key != l.Key {
+	cmd.Flags().Var(&f.ref, "ref", ref)
+	cmd.Flags().StringVar(&f.platform, "platform", "", "Platform of the builder, if there are several")
+	f.completeLineage(cmd)
+	_ = cmd.RegisterFlagCompletionFunc("platform", f.complete(func(l disk.Lineage) string {
+		if (f.key != "" && f.key != l.Key) || (f.ref.value != nil && *f.ref.value != l.Ref) {
 			return ""
 		}
 		return l.Platform
 	}))
 }
 
+// completeLineage completes --key and --ref from what the disk has.
+func (f *choiceFlags) completeLineage(cmd *cobra.Command) {
+	_ = cmd.RegisterFlagCompletionFunc("key", f.complete(func(l disk.Lineage) string { return l.Key }))
+	_ = cmd.RegisterFlagCompletionFunc("ref", f.complete(func(l disk.Lineage) string {
+		if f.key != "" && f.key != l.Key {
+			return ""
+		}
+		return l.Ref
+	}))
+}
+
+func (f *choiceFlags) complete(value func(disk.Lineage) string) func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	return func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+		var out []string
+		for _, l := range f.listed(cmd.Context()) {
+			if v := value(l); v != "" && !slices.Contains(out, v) {
+				out = append(out, v)
+			}
+		}
+		return out, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
 // keyDefault describes --key where one lineage is meant.
-const keyDefault = "What jobs share the disk by (default: repository and branch; with a GENERATION, any)"
+const (
+	keyDefault = "What jobs share the disk by (default: the repository; with a GENERATION, any)"
+	refDefault = "Branch, tag or pull request (default: the one that is checked out, or the only one of --key)"
+)
+
+func (f *choiceFlags) filter() sticky.Filter {
+	return sticky.Filter{Key: f.key, Ref: f.ref.value, Platform: f.platform}
+}
 
 // spec is --disk, or its default.
 func (f *choiceFlags) spec(h sticky.Host) (string, error) {
@@ -70,7 +112,7 @@ func (f *choiceFlags) spec(h sticky.Host) (string, error) {
 }
 
 func (f *choiceFlags) choice(ctx context.Context, h sticky.Host, args []string) (sticky.Choice, error) {
-	c := sticky.Choice{Key: f.key, Platform: f.platform}
+	c := sticky.Choice{Key: f.key, Ref: f.ref.value, Platform: f.platform}
 	var err error
 	if c.Disk, err = f.spec(h); err != nil {
 		return c, err
@@ -82,11 +124,11 @@ func (f *choiceFlags) choice(ctx context.Context, h sticky.Host, args []string) 
 		return c, cliplugin.Usage(disk.CheckKey(c.Key))
 	}
 	if c.Generation == "" {
-		dir, err := os.Getwd()
+		s, err := look(ctx)
 		if err != nil {
 			return c, err
 		}
-		c.DefaultKey = disk.CleanKey(defaultKey(ctx, dir))
+		c.DefaultKey, c.DefaultRef = s.key, s.ref
 	}
 	return c, nil
 }
@@ -122,7 +164,7 @@ func (f *choiceFlags) completeGenerations(most int) func(*cobra.Command, []strin
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		records, err := h.ListGenerations(cmd.Context(), spec, f.key, f.platform)
+		records, err := h.ListGenerations(cmd.Context(), spec, f.filter())
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}

@@ -105,7 +105,7 @@ func (o diskGcOptions) print(dockerCLI command.Cli, done []sticky.Collected) err
 			case !c.Removed:
 				state = "in use"
 			}
-			if err := statusLine(w, c.Kind, c.ID, size(c.Bytes), state, dash(c.Lineage.Key)); err != nil {
+			if err := statusLine(w, c.Kind, c.ID, size(c.Bytes), state, dash(c.Lineage.Name())); err != nil {
 				return err
 			}
 		}

@@ -1,9 +1,13 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/docker/cli/cli"
@@ -11,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disk"
 	"github.com/dockerfactory/dockerfactory/shared/cliplugin"
 	"github.com/dockerfactory/dockerfactory/shared/render"
 )
@@ -22,9 +27,10 @@ func newDiskInspectCmd(dockerCLI command.Cli) *cobra.Command {
 		Use:   "inspect [OPTIONS] [GENERATION]",
 		Short: "Show a disk's generations, or one generation with its ancestors",
 		Long: `Show the generations of a disk, the newest first: when and by which builder each was
-written, the builds of that job, BuildKit's version, and the generation that it is
-a clone of. With GENERATION, show that one and its ancestors.` + cliplugin.ExitStatusHelp(""),
-		Example: `  docker stickybuilder disk inspect --key github.com/acme/app@main
+written, the builds of that job and how long the steps took that it has computed,
+BuildKit's version, and the generation that it is a clone of, which the first one of
+a branch has from another disk. With GENERATION, show that one and its ancestors.` + cliplugin.ExitStatusHelp(""),
+		Example: `  docker stickybuilder disk inspect --key acme/app --ref main
   docker stickybuilder disk inspect 20260102T030405Z-0123456789ab --format json`,
 		Args:              cli.RequiresMaxArgs(1),
 		ValidArgsFunction: f.completeGenerations(1),
@@ -32,7 +38,7 @@ a clone of. With GENERATION, show that one and its ancestors.` + cliplugin.ExitS
 			return explainRoot(runDiskInspect(cmd.Context(), dockerCLI, f, output, args))
 		},
 	}
-	f.add(cmd, keyDefault)
+	f.add(cmd, keyDefault, refDefault)
 	output.AddTo(cmd, "Print only the id of the head, or of the generation")
 	return cmd
 }
@@ -69,12 +75,12 @@ func runDiskInspect(ctx context.Context, dockerCLI command.Cli, f choiceFlags, o
 }
 
 func generationsTable(w io.Writer, in *sticky.Inspected, now time.Time) error {
-	if err := statusLine(w, "GENERATION", "STATE", "PARENT", "AGE", "SIZE", "BUILDS", "CACHED", "BUILDKIT", "BUILDER"); err != nil {
+	if err := statusLine(w, "GENERATION", "STATE", "PARENT", "AGE", "SIZE", "BUILDS", "CACHED", "WORK", "BUILDKIT", "BUILDER"); err != nil {
 		return err
 	}
 	for _, g := range in.Generations {
-		if err := statusLine(w, g.ID, standing(g.Record), dash(g.Parent), age(g.Created, now), size(g.Bytes), builds(g),
-			fmt.Sprintf("%d/%d", g.Builds.CachedSteps, g.Builds.TotalSteps), dash(g.BuildkitVersion), dash(g.Builder)); err != nil {
+		if err := statusLine(w, g.ID, standing(g.Record), parent(g), age(g.Created, now), size(g.Bytes), builds(g),
+			fmt.Sprintf("%d/%d", g.Builds.CachedSteps, g.Builds.TotalSteps), work(g.Work.Seconds()), dash(g.BuildkitVersion), dash(g.Builder)); err != nil {
 			return err
 		}
 	}
@@ -87,8 +93,31 @@ func generationsTable(w io.Writer, in *sticky.Inspected, now time.Time) error {
 	return copiesTable(w, in.Copies, now)
 }
 
+// parent names the generation's parent, with its lineage if that is another.
+func parent(g sticky.Sized) string {
+	if g.Origin.Name() != "" {
+		return g.Parent + " of " + g.Origin.Name()
+	}
+	return dash(g.Parent)
+}
+
 func builds(g sticky.Sized) string {
 	return fmt.Sprintf("%d of %d ok", g.Builds.OK, g.Builds.Total())
+}
+
+// workOf lists what the generation's job has computed, the most first.
+func workOf(w disk.Work) string {
+	names := slices.SortedFunc(maps.Keys(w), func(a, b string) int {
+		return cmp.Or(cmp.Compare(w[b], w[a]), cmp.Compare(a, b))
+	})
+	parts := []string{}
+	for _, n := range names {
+		parts = append(parts, fmt.Sprintf("%s %s", dash(n), work(w[n])))
+	}
+	if len(parts) == 0 {
+		return "-"
+	}
+	return strings.Join(parts, ", ")
 }
 
 func generationTable(w io.Writer, in *sticky.Inspected, now time.Time) error {
@@ -104,6 +133,7 @@ func generationTable(w io.Writer, in *sticky.Inspected, now time.Time) error {
 	rows := [][]string{
 		{"GENERATION", g.ID},
 		{"KEY", in.Key},
+		{"REF", dash(in.Ref)},
 		{"PLATFORM", in.Platform},
 		{"STATE", state},
 		{"CREATED", fmt.Sprintf("%s, %s ago", g.Created.Format(time.RFC3339), age(g.Created, now))},
@@ -111,7 +141,8 @@ func generationTable(w io.Writer, in *sticky.Inspected, now time.Time) error {
 		{"BUILDS", fmt.Sprintf("%s, %d of %d steps cached", builds(g), g.Builds.CachedSteps, g.Builds.TotalSteps)},
 		{"BUILDER", dash(g.Builder)},
 		{"BUILDKIT", dash(g.BuildkitVersion) + ", " + end},
-		{"PARENT", dash(g.Parent)},
+		{"PARENT", parent(g)},
+		{"WORK", workOf(g.Work)},
 	}
 	for _, a := range in.Generations[1:] {
 		rows = append(rows, []string{"ANCESTOR", fmt.Sprintf("%s, %s, %s ago, %s", a.ID, standing(a.Record), age(a.Created, now), size(a.Bytes))})

@@ -26,12 +26,13 @@ func newDiskLsCmd(dockerCLI command.Cli) *cobra.Command {
 		Use:     "ls [OPTIONS]",
 		Aliases: []string{"list"},
 		Short:   "List the disks of a pool",
-		Long: `List the disks of a pool, one line for each key and platform, and after them the
+		Long: `List the disks of a pool, one line for each key, ref and platform, and after them the
 working copies that jobs have made of them. A copy that is "stale" belongs to a job
 that died: "disk gc" or the next "up" removes it.
 
 SIZE counts the files of every generation in full. On btrfs and xfs generations
-share what they have in common, and take up less.` + cliplugin.ExitStatusHelp(""),
+share what they have in common, and take up less. WORK is how long the steps took
+that the head's own job has computed.` + cliplugin.ExitStatusHelp(""),
 		Example: `  docker stickybuilder disk ls
   docker stickybuilder disk ls --disk dir:/mnt/cache --format '{{.Key}} {{.Head}}'`,
 		Args: cli.NoArgs,
@@ -39,7 +40,7 @@ share what they have in common, and take up less.` + cliplugin.ExitStatusHelp(""
 			return explainRoot(runDiskLs(cmd.Context(), dockerCLI, f, output))
 		},
 	}
-	f.add(cmd, "List only this key")
+	f.add(cmd, "List only this key", "List only this branch, tag or pull request")
 	output.AddTo(cmd, "Print only keys")
 	return cmd
 }
@@ -56,7 +57,7 @@ func runDiskLs(ctx context.Context, dockerCLI command.Cli, f choiceFlags, output
 	if err != nil {
 		return err
 	}
-	all, err := h.ListDisk(ctx, spec, f.key, f.platform)
+	all, err := h.ListDisk(ctx, spec, f.filter())
 	if err != nil {
 		return err
 	}
@@ -83,7 +84,7 @@ func runDiskLs(ctx context.Context, dockerCLI command.Cli, f choiceFlags, output
 }
 
 func listTable(w io.Writer, all []sticky.Listed, now time.Time) error {
-	if err := statusLine(w, "KEY", "PLATFORM", "HEAD", "GENERATIONS", "SIZE", "AGE", "COPIES"); err != nil {
+	if err := statusLine(w, "KEY", "REF", "PLATFORM", "HEAD", "GENERATIONS", "SIZE", "AGE", "WORK", "COPIES"); err != nil {
 		return err
 	}
 	for _, l := range all {
@@ -91,7 +92,7 @@ func listTable(w io.Writer, all []sticky.Listed, now time.Time) error {
 		if l.Bad > 0 {
 			count += fmt.Sprintf(" (%d bad)", l.Bad)
 		}
-		if err := statusLine(w, dash(l.Key), dash(l.Platform), dash(l.Head), count, size(l.Bytes), age(l.Committed, now), fmt.Sprint(len(l.Copies))); err != nil {
+		if err := statusLine(w, dash(l.Key), dash(l.Ref), dash(l.Platform), dash(l.Head), count, size(l.Bytes), age(l.Committed, now), work(l.WorkSeconds), fmt.Sprint(len(l.Copies))); err != nil {
 			return err
 		}
 	}
@@ -99,7 +100,7 @@ func listTable(w io.Writer, all []sticky.Listed, now time.Time) error {
 }
 
 func copiesTable(w io.Writer, copies []disk.Copy, now time.Time) error {
-	if err := statusLine(w, "COPY", "STATE", "PARENT", "AGE", "KEY"); err != nil {
+	if err := statusLine(w, "COPY", "STATE", "PARENT", "AGE", "KEY", "REF"); err != nil {
 		return err
 	}
 	for _, c := range copies {
@@ -107,7 +108,7 @@ func copiesTable(w io.Writer, copies []disk.Copy, now time.Time) error {
 		if c.InUse {
 			state = "in use"
 		}
-		if err := statusLine(w, c.ID, state, dash(c.Parent), age(c.Created, now), dash(c.Lineage.Key)); err != nil {
+		if err := statusLine(w, c.ID, state, dash(c.Parent), age(c.Created, now), dash(c.Lineage.Key), dash(c.Lineage.Ref)); err != nil {
 			return err
 		}
 	}
@@ -119,4 +120,12 @@ func age(since, now time.Time) string {
 		return "-"
 	}
 	return units.HumanDuration(now.Sub(since))
+}
+
+// work shows seconds of computing, "-" if there was none or it is not known.
+func work(seconds float64) string {
+	if seconds <= 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.1f s", seconds)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disk"
 	"github.com/dockerfactory/dockerfactory/shared/cliplugin"
 	"github.com/dockerfactory/dockerfactory/shared/fault"
 	"github.com/dockerfactory/dockerfactory/shared/render"
@@ -33,7 +34,7 @@ all generations. It does not ask.
 The head is only removed with --all. What a job uses is never removed: a generation
 that is being cloned, or a disk of which there is a working copy.` + cliplugin.ExitStatusHelp(""),
 		Example: `  docker stickybuilder disk rm 20260102T030405Z-0123456789ab
-  docker stickybuilder disk rm --all --key github.com/acme/app@feature`,
+  docker stickybuilder disk rm --all --key acme/app --ref feature`,
 		ValidArgsFunction: o.completeGenerations(0),
 		Args: func(_ *cobra.Command, args []string) error {
 			switch {
@@ -50,7 +51,7 @@ that is being cloned, or a disk of which there is a working copy.` + cliplugin.E
 			return explainRoot(runDiskRm(cmd.Context(), dockerCLI, o, args))
 		},
 	}
-	o.add(cmd, "Key of the disk; needed for --all")
+	o.add(cmd, "Key of the disk; needed for --all", "Branch, tag or pull request of the disk, if the key has several")
 	cmd.Flags().BoolVar(&o.all, "all", false, "Remove the head and all generations of --key")
 	o.output.AddTo(cmd, "Print only the ids of what was removed")
 	return cmd
@@ -79,7 +80,7 @@ func runDiskRm(ctx context.Context, dockerCLI command.Cli, o diskRmOptions, args
 	}
 	return errors.Join(err, o.output.Print(dockerCLI.Out(), strings.Join(r.Generations, "\n"), r, func(w io.Writer) error {
 		for _, id := range r.Generations {
-			if err := statusLine(w, "removed", id, r.Key, r.Platform); err != nil {
+			if err := statusLine(w, "removed", id, disk.Lineage{Key: r.Key, Ref: r.Ref}.Name(), r.Platform); err != nil {
 				return err
 			}
 		}

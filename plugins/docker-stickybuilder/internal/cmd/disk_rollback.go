@@ -32,7 +32,7 @@ conflict, and does not move the head again.` + cliplugin.ExitStatusHelp(""),
 			return explainRoot(runDiskRollback(cmd.Context(), dockerCLI, f, output, args))
 		},
 	}
-	f.add(cmd, keyDefault)
+	f.add(cmd, keyDefault, refDefault)
 	output.AddTo(cmd, "Print only the id of the head")
 	return cmd
 }

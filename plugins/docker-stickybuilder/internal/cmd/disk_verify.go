@@ -38,14 +38,14 @@ With --mark, a generation that is not sound is never cloned again. If it is the
 head, the head goes back to the nearest ancestor that is not marked, and if there
 is none the next "up" begins with an empty disk.` + cliplugin.ExitStatusHelp("the generation is not sound"),
 		Example: `  docker stickybuilder disk verify
-  docker stickybuilder disk verify --key github.com/acme/app@main --mark`,
+  docker stickybuilder disk verify --key acme/app --ref main --mark`,
 		Args:              cli.RequiresMaxArgs(1),
 		ValidArgsFunction: o.completeGenerations(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return explainRoot(runDiskVerify(cmd.Context(), dockerCLI, o, args))
 		},
 	}
-	o.add(cmd, keyDefault)
+	o.add(cmd, keyDefault, refDefault)
 	cmd.Flags().BoolVar(&o.mark, "mark", false, "Never clone the generation again if it is not sound")
 	display.AddFlag(cmd, &o.progress)
 	o.output.AddTo(cmd, "Print only the id of the generation")

@@ -21,6 +21,7 @@ import (
 type downOptions struct {
 	name     string
 	commit   string
+	conflict string
 	drain    time.Duration
 	progress string
 	output   render.Flags
@@ -46,10 +47,22 @@ buildkitd died, is "lost" and counts as failed.
   never         discard
 
 Before every commit the databases on the disk are checked from end to end; a disk
-that is not sound is discarded. If another job has committed meanwhile, the new
-generation is kept beside the head ("conflict").
+that is not sound is discarded.
 
-Where there is $GITHUB_ENV, BUILDX_BUILDER is set back for later steps.
+If another job with the same disk has committed meanwhile, --on-conflict decides
+which of the two generations is the head. The other is kept beside it, and listed by
+"docker stickybuilder disk inspect"; the decision is "conflict" if that is the new
+one.
+
+  keep-richer  the one that spares the next jobs more: the seconds that its builds have
+               computed since the generation that both come from, of each name and
+               target only what exceeds the usual. At a tie the head stays
+  last         this one
+  first        the other one
+
+A head that was moved by "disk rollback" or "disk verify --mark" meanwhile stays.
+
+BUILDX_BUILDER is set back in $GITHUB_ENV, or in the --env-file of "up".
 
 To discard is no error: see the decision and its reason in the output. Without
 such a builder there is nothing to do. After a crash of buildkitd, of the
@@ -72,16 +85,22 @@ supervisor or of the machine, down cleans up.` + cliplugin.ExitStatusHelp(""),
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.commit, "commit", string(history.Auto), "When to commit: auto, all-ok, any-ok, no-crash, always, never")
+	f.StringVar(&o.conflict, "on-conflict", string(sticky.KeepRicher), "Who is the head if another job has committed: keep-richer, last, first")
 	f.DurationVar(&o.drain, "drain-timeout", 30*time.Second, "How long builds under way may go on")
 	display.AddFlag(cmd, &o.progress)
 	o.output.AddTo(cmd, "Print only the id of the new generation")
 	_ = cmd.RegisterFlagCompletionFunc("commit", cobra.FixedCompletions(history.Policies, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("on-conflict", cobra.FixedCompletions(sticky.ConflictPolicies, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("drain-timeout", cobra.NoFileCompletions)
 	return cmd
 }
 
 func runDown(ctx context.Context, dockerCLI command.Cli, o downOptions) error {
 	policy, err := history.ParsePolicy(o.commit)
+	if err != nil {
+		return cliplugin.Usage(err)
+	}
+	conflict, err := sticky.ParseConflictPolicy(o.conflict)
 	if err != nil {
 		return cliplugin.Usage(err)
 	}
@@ -99,7 +118,7 @@ func runDown(ctx context.Context, dockerCLI command.Cli, o downOptions) error {
 	if err != nil {
 		return cliplugin.Usage(err)
 	}
-	report, err := h.Down(ctx, sticky.DownOptions{Name: o.name, Policy: policy, Drain: o.drain, EnvFile: os.Getenv("GITHUB_ENV")}, show)
+	report, err := h.Down(ctx, sticky.DownOptions{Name: o.name, Policy: policy, Drain: o.drain, OnConflict: conflict, EnvFile: os.Getenv("GITHUB_ENV")}, show)
 	_ = show.Close()
 	if report == nil {
 		return explainRoot(err)

@@ -49,6 +49,7 @@ func TestUpTable(t *testing.T) {
 ENDPOINT    unix:///s
 DISK        dir:/p
 KEY         k
+REF         -
 GENERATION  -
 CACHE       cold
 CLONE       empty, 3 ms

@@ -63,12 +63,12 @@ func listBuilders(dockerCLI command.Cli, h sticky.Host, f render.Flags) error {
 		names[i] = s.Name
 	}
 	return f.Print(dockerCLI.Out(), strings.Join(names, "\n"), all, func(w io.Writer) error {
-		if err := statusLine(w, "NAME", "STATE", "UPTIME", "CACHE", "BUILDS", "CACHED", "BUILDKITD", "DISK", "KEY"); err != nil {
+		if err := statusLine(w, "NAME", "STATE", "UPTIME", "CACHE", "BUILDS", "CACHED", "BUILDKITD", "DISK", "KEY", "REF"); err != nil {
 			return err
 		}
 		for _, s := range all {
 			if err := statusLine(w, s.Name, s.State, uptime(s), s.Cache, fmt.Sprint(s.Summary.Total()),
-				fmt.Sprintf("%d/%d", s.Summary.CachedSteps, s.Summary.TotalSteps), fmt.Sprint(s.BuildkitdPID), s.Disk, s.Key); err != nil {
+				fmt.Sprintf("%d/%d", s.Summary.CachedSteps, s.Summary.TotalSteps), fmt.Sprint(s.BuildkitdPID), s.Disk, s.Key, dash(s.Ref)); err != nil {
 				return err
 			}
 		}
@@ -99,6 +99,7 @@ func showBuilder(dockerCLI command.Cli, h sticky.Host, name string, f render.Fla
 			{"ENDPOINT", s.Endpoint},
 			{"DISK", s.Disk},
 			{"KEY", s.Key},
+			{"REF", dash(s.Ref)},
 			{"GENERATION", dash(s.Generation)},
 			{"CACHE", s.Cache},
 			{"BUILDKITD", fmt.Sprintf("%s, pid %d", dash(s.BuildkitVersion), s.BuildkitdPID)},

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -16,7 +17,6 @@ import (
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/builderstore"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disk"
-	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/instance"
 	"github.com/dockerfactory/dockerfactory/shared/buildkit"
 	"github.com/dockerfactory/dockerfactory/shared/cliplugin"
 	"github.com/dockerfactory/dockerfactory/shared/fault"
@@ -28,13 +28,19 @@ type upOptions struct {
 	name         string
 	disk         string
 	key          string
+	ref          string
+	fallback     []string
 	readOnly     bool
+	keep         int
+	envFile      string
 	config       string
 	noUse        bool
 	buildkitd    string
 	readyTimeout time.Duration
 	progress     string
 	output       render.Flags
+
+	changed func(flag string) bool // whether the user gave it
 }
 
 func newUpCmd(dockerCLI command.Cli) *cobra.Command {
@@ -46,16 +52,34 @@ func newUpCmd(dockerCLI command.Cli) *cobra.Command {
 builder of docker buildx, under NAME ("sticky" if none is given). The builder
 lives on when the command has ended, until "docker stickybuilder down".
 
-A disk is a pool of generations, --disk dir:PATH. Jobs with the same --key share
-one; by default the key is made of the repository and its branch. On btrfs and
-xfs the clone shares its blocks with the head; on other filesystems the pool makes
-itself one that can, in one sparse file, for which it needs mkfs.btrfs. Without
-that the clone is a copy, and up says so.
+A disk is a pool of generations, --disk dir:PATH. On btrfs and xfs the clone shares
+its blocks with the head; on other filesystems the pool makes itself one that can, in
+one sparse file, for which it needs mkfs.btrfs. Without that the clone is a copy, and
+up says so.
+
+Jobs with the same --key and --ref share a disk. By default the key is the
+repository and the ref its branch, or of a pull request the branch that it comes
+from, as the CI system or git tells; with --ref "" all branches share one. The
+first job of a branch clones a fallback: what --fallback names, else the branch that
+a pull request is to be merged to, else the default branch. What it builds is
+committed to its own disk.
+
+  --fallback KEY         a key, with the own ref, a base branch, or none
+  --fallback KEY@REF     one disk
+  --fallback @REF        one ref of the own key
+  --fallback ""          no fallback: begin empty
+
+A pull request from a fork may be anybody's. Its builder is read-only unless you say
+--read-only=false, also where the workflow runs with the rights of the repository
+(pull_request_target, workflow_run, a comment) and where the event does not tell.
 
 A builder that is up already is left as it is, and described again.
 
 "docker build" does not follow the current builder but BUILDX_BUILDER: that is
-written to $GITHUB_ENV where there is one, else the command to set it is shown.
+written to --env-file or $GITHUB_ENV where there is one, else the command to set it
+is shown. Lines of a shell script read the file by ". FILE"; on GitLab it can also
+be a dotenv report, for later jobs of the pipeline that run on the same machine.
+"down" sets the variable back in the same place.
 
 The clone, logs and sockets are in $XDG_STATE_HOME/docker-stickybuilder, by
 default ~/.local/state/docker-stickybuilder.` + cliplugin.ExitStatusHelp(""),
@@ -65,6 +89,12 @@ default ~/.local/state/docker-stickybuilder.` + cliplugin.ExitStatusHelp(""),
   # Use a pool elsewhere, and do not keep what is built
   docker stickybuilder up --disk dir:/mnt/cache --read-only
 
+  # A disk for the nightly builds alone that begins with what the branch has
+  docker stickybuilder up --key acme/app-nightly --fallback acme/app
+
+  # In a GitLab job
+  docker stickybuilder up --env-file builder.env && . ./builder.env && export BUILDX_BUILDER
+
   # A second builder beside the first, with registry mirrors of its own
   docker stickybuilder up --config buildkitd.toml --no-use nightly`,
 		Args:              maxOneName,
@@ -73,14 +103,19 @@ default ~/.local/state/docker-stickybuilder.` + cliplugin.ExitStatusHelp(""),
 			if o.name, err = nameArg(args); err != nil {
 				return err
 			}
+			o.changed = cmd.Flags().Changed
 			return runUp(cmd.Context(), dockerCLI, o)
 		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.disk, "disk", "", `Disk to clone, "dir:PATH" (default: the pool in the state directory)`)
-	f.StringVar(&o.key, "key", "", "What jobs share a disk by (default: repository and branch)")
-	f.BoolVar(&o.readOnly, "read-only", false, "Never commit what this builder builds")
+	f.StringVar(&o.key, "key", "", "What jobs share a disk by, with the ref (default: the repository)")
+	f.StringVar(&o.ref, "ref", "", "Branch, tag or pull request (default: the one that is built)")
+	f.StringArrayVar(&o.fallback, "fallback", nil, "What to clone if the disk is new: KEY, KEY@REF or @REF (repeatable; default: the base and the default branch)")
+	f.BoolVar(&o.readOnly, "read-only", false, "Never commit what this builder builds (default: for pull requests from forks)")
+	f.IntVar(&o.keep, "keep", 3, "Generations of the disk to keep, the head among them")
 	f.StringVar(&o.config, "config", "", "buildkitd configuration file with mirrors, registries, DNS, …")
+	f.StringVar(&o.envFile, "env-file", "", "File to write BUILDX_BUILDER=NAME to (default: $GITHUB_ENV, if set)")
 	f.BoolVar(&o.noUse, "no-use", false, "Do not make the builder current")
 	f.StringVar(&o.buildkitd, "buildkitd", "", "buildkitd to run (default: the one on PATH)")
 	f.DurationVar(&o.readyTimeout, "ready-timeout", 30*time.Second, "How long buildkitd may take to start")
@@ -88,7 +123,8 @@ default ~/.local/state/docker-stickybuilder.` + cliplugin.ExitStatusHelp(""),
 	o.output.AddTo(cmd, "Print only the builder's name")
 	_ = cmd.RegisterFlagCompletionFunc("disk", cobra.FixedCompletions([]string{"dir:"}, cobra.ShellCompDirectiveNoSpace))
 	_ = cmd.RegisterFlagCompletionFunc("config", cobra.FixedCompletions([]string{"toml"}, cobra.ShellCompDirectiveFilterFileExt))
-	_ = cmd.RegisterFlagCompletionFunc("key", cobra.NoFileCompletions)
+	o.completeLineages(cmd)
+	_ = cmd.RegisterFlagCompletionFunc("keep", cobra.NoFileCompletions)
 	_ = cmd.RegisterFlagCompletionFunc("ready-timeout", cobra.NoFileCompletions)
 	return cmd
 }
@@ -99,6 +135,9 @@ func runUp(ctx context.Context, dockerCLI command.Cli, o upOptions) error {
 	}
 	if o.readyTimeout <= 0 {
 		return cliplugin.Usage(fmt.Errorf("--ready-timeout must be more than 0"))
+	}
+	if o.keep < 1 {
+		return cliplugin.Usage(errors.New("--keep must be at least 1"))
 	}
 	h, err := host()
 	if err != nil {
@@ -122,6 +161,9 @@ func runUp(ctx context.Context, dockerCLI command.Cli, o upOptions) error {
 	for _, n := range result.Notes {
 		note(dockerCLI, "%s", n)
 	}
+	if result.Because != "" {
+		note(dockerCLI, "read-only, since %s; nothing will be committed: to do so nevertheless, bring it up with --read-only=false", result.Because)
+	}
 	o.tellEnvironment(dockerCLI, up, result)
 	return o.output.Print(dockerCLI.Out(), result.Name, result, func(w io.Writer) error { return upTable(w, result) })
 }
@@ -129,7 +171,7 @@ func runUp(ctx context.Context, dockerCLI command.Cli, o upOptions) error {
 // resolve turns flags and environment into what the domain takes.
 func (o upOptions) resolve(ctx context.Context, dockerCLI command.Cli, h sticky.Host) (sticky.UpOptions, error) {
 	up := sticky.UpOptions{
-		Name: o.name, Key: o.key, ReadOnly: o.readOnly, Buildkitd: o.buildkitd, ReadyTimeout: o.readyTimeout,
+		Name: o.name, Key: o.key, ReadOnly: o.readOnly, Keep: o.keep, Buildkitd: o.buildkitd, ReadyTimeout: o.readyTimeout,
 		Platform:    runtime.GOOS + "/" + runtime.GOARCH,
 		DefaultDisk: defaultDisk(h),
 	}
@@ -139,16 +181,8 @@ func (o upOptions) resolve(ctx context.Context, dockerCLI command.Cli, h sticky.
 			return up, err
 		}
 	}
-	if o.key != "" {
-		if err := disk.CheckKey(o.key); err != nil {
-			return up, cliplugin.Usage(err)
-		}
-	} else {
-		dir, err := os.Getwd()
-		if err != nil {
-			return up, fault.Hint(fmt.Errorf("looking for the working directory: %w", err), "name a key with --key")
-		}
-		up.DefaultKey = disk.CleanKey(defaultKey(ctx, dir))
+	if err := o.lineage(ctx, &up); err != nil {
+		return up, err
 	}
 	var err error
 	if o.config != "" {
@@ -173,21 +207,15 @@ func (o upOptions) resolve(ctx context.Context, dockerCLI command.Cli, h sticky.
 	for _, c := range contexts {
 		up.Reserved = append(up.Reserved, c.Name)
 	}
-	if o.noUse {
-		return up, nil
+	up.EnvFile, err = o.environment()
+	if o.noUse || err != nil {
+		return up, err
 	}
 	key, err := buildkit.CurrentKey(dockerCLI)
 	if err != nil {
 		return up, err
 	}
 	up.Use = &key
-	if path := os.Getenv("GITHUB_ENV"); path != "" {
-		up.EnvFile = &instance.EnvFile{Path: path}
-		// A former job of that name may have left its own.
-		if previous := os.Getenv("BUILDX_BUILDER"); previous != o.name {
-			up.EnvFile.Previous = previous
-		}
-	}
 	return up, nil
 }
 
@@ -205,26 +233,14 @@ func diskSpec(value string) (string, error) {
 	return spec.String(), nil
 }
 
-// tellEnvironment says how builds find the builder.
-func (o upOptions) tellEnvironment(dockerCLI command.Cli, up sticky.UpOptions, result *sticky.Upped) {
-	other := os.Getenv("BUILDX_BUILDER")
-	switch {
-	case result.State == sticky.StateRunning || other == result.Name:
-	case up.EnvFile != nil:
-		note(dockerCLI, "later steps of this job use the builder: BUILDX_BUILDER=%s was written to $GITHUB_ENV", result.Name)
-	case o.noUse:
-		note(dockerCLI, "use the builder by docker buildx build --builder %s, or export BUILDX_BUILDER=%s", result.Name, result.Name)
-	case other != "":
-		note(dockerCLI, "BUILDX_BUILDER=%s is set and comes before the current builder: export BUILDX_BUILDER=%s", other, result.Name)
-	default:
-		note(dockerCLI, "docker buildx and docker compose use the builder now; for plain docker build: export BUILDX_BUILDER=%s", result.Name)
-	}
-}
-
 func upTable(w io.Writer, u *sticky.Upped) error {
 	from := u.Generation
 	if from == "" {
 		from = "-"
+	}
+	cache := u.Cache
+	if u.Origin != "" {
+		cache += ", from the fallback " + u.Origin
 	}
 	clone := fmt.Sprintf("%s, %d ms", u.Clone.Method, u.Clone.Milliseconds)
 	for _, row := range [][2]string{
@@ -232,8 +248,9 @@ func upTable(w io.Writer, u *sticky.Upped) error {
 		{"ENDPOINT", u.Endpoint},
 		{"DISK", u.Disk},
 		{"KEY", u.Key},
+		{"REF", dash(u.Ref)},
 		{"GENERATION", from},
-		{"CACHE", u.Cache},
+		{"CACHE", cache},
 		{"CLONE", clone},
 		{"READY", fmt.Sprintf("%d ms", u.ReadyMillis)},
 	} {

@@ -16,6 +16,8 @@ type Choice struct {
 	Disk       string // --disk
 	Key        string // "" means DefaultKey or, if there is a Generation, any
 	DefaultKey string
+	Ref        *string // nil means DefaultRef with the default key, else the only one that there is
+	DefaultRef string
 	Platform   string // "" means the only one that the key has
 	Generation string // "" for the lineage itself
 }
@@ -82,25 +84,43 @@ func (h Host) choose(ctx context.Context, o Choice) (_ *chosen, err error) {
 	return c, nil
 }
 
+// lineage finds the one that is meant: by key and ref, or by KEY@REF in the key, as
+// tables show it; without a ref the default one or, with a key, the only one.
 func (o Choice) lineage(all []disk.Lineage) (disk.Lineage, error) {
 	key := first(o.Key, o.DefaultKey)
-	var found []disk.Lineage
-	var keys, platforms []string
-	for _, l := range all {
-		if !slices.Contains(keys, l.Key) {
-			keys = append(keys, l.Key)
-		}
-		if l.Key != key {
-			continue
-		}
-		platforms = append(platforms, l.Platform)
-		if o.Platform == "" || o.Platform == l.Platform {
-			found = append(found, l)
+	ofKey := picked(all, Filter{Key: key})
+	if before, after, found := strings.Cut(o.Key, "@"); found && len(ofKey) == 0 && o.Ref == nil {
+		o.Ref = &after
+		if ofKey = picked(all, Filter{Key: before}); len(ofKey) > 0 {
+			key = before
 		}
 	}
+	if len(ofKey) == 0 && o.Key == "" {
+		// Before there were refs, it was part of the default key.
+		ofKey = picked(all, Filter{Key: disk.Lineage{Key: key, Ref: o.DefaultRef}.Name()})
+	}
+	if len(ofKey) == 0 {
+		var keys []string
+		for _, l := range all {
+			keys = append(keys, l.Key)
+		}
+		return disk.Lineage{}, unknownKey(o, key, slices.Compact(keys))
+	}
+	found := picked(ofKey, Filter{Ref: o.Ref})
+	if own := picked(ofKey, Filter{Ref: &o.DefaultRef}); o.Ref == nil && (o.Key == "" || o.Key == o.DefaultKey) && len(own) > 0 {
+		found = own
+	}
+	refs := texts(found, func(l disk.Lineage) string { return first(l.Ref, `""`) })
 	switch {
-	case len(platforms) == 0:
-		return disk.Lineage{}, unknownKey(o, key, keys)
+	case len(found) == 0:
+		refs = texts(ofKey, func(l disk.Lineage) string { return first(l.Ref, `""`) })
+		return disk.Lineage{}, fault.Hint(fmt.Errorf("disk %s has nothing for ref %q under key %s", o.Disk, *o.Ref, key), "there is: %s", strings.Join(refs, ", "))
+	case len(refs) > 1:
+		return disk.Lineage{}, fault.Hint(fmt.Errorf("disk %s has several refs under key %s", o.Disk, key), "name one with --ref: %s", strings.Join(refs, ", "))
+	}
+	platforms := texts(found, func(l disk.Lineage) string { return l.Platform })
+	found = picked(found, Filter{Platform: o.Platform})
+	switch {
 	case len(found) == 0:
 		return disk.Lineage{}, fault.Hint(fmt.Errorf("disk %s has nothing for platform %s under key %s", o.Disk, o.Platform, key), "there is: %s", strings.Join(platforms, ", "))
 	case len(found) > 1:
@@ -109,9 +129,28 @@ func (o Choice) lineage(all []disk.Lineage) (disk.Lineage, error) {
 	return found[0], nil
 }
 
+func picked(all []disk.Lineage, f Filter) (out []disk.Lineage) {
+	for _, l := range all {
+		if f.has(l) {
+			out = append(out, l)
+		}
+	}
+	return out
+}
+
+// texts lists something of lineages, each once.
+func texts(all []disk.Lineage, of func(disk.Lineage) string) (out []string) {
+	for _, l := range all {
+		if t := of(l); !slices.Contains(out, t) {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
 func unknownKey(o Choice, key string, keys []string) error {
 	err := fmt.Errorf("disk %s has no key %s", o.Disk, key)
-	if near := fault.Nearest(key, keys); near != "" {
+	if near := fault.Nearest(key, keys); near != "" && near != key {
 		return fault.Hint(err, "did you mean --key %s", near)
 	}
 	if len(keys) == 0 {
@@ -124,7 +163,7 @@ func unknownKey(o Choice, key string, keys []string) error {
 func anywhere(ctx context.Context, shelf Shelf, all []disk.Lineage, o Choice) (*chosen, error) {
 	var seen []disk.Record
 	for _, l := range all {
-		if o.Platform != "" && o.Platform != l.Platform {
+		if !(Filter{Ref: o.Ref, Platform: o.Platform}).has(l) {
 			continue
 		}
 		c := &chosen{shelf: shelf, lineage: l}

@@ -25,6 +25,8 @@ type DownOptions struct {
 	Policy history.Policy
 	Drain  time.Duration // how long builds under way may go on
 
+	OnConflict ConflictPolicy // "" means KeepRicher
+
 	// OnlyDead leaves a builder alone whose supervisor lives: the report's decision
 	// is Idle then.
 	OnlyDead bool
@@ -62,7 +64,7 @@ func (h Host) Down(ctx context.Context, o DownOptions, r progress.Reporter) (*Re
 			return &Report{Name: o.Name, Decision: Idle, Reason: "it is up", Builds: []history.Build{}}, nil
 		}
 	}
-	return h.end(ctx, inst, instance.Stop{Policy: string(o.Policy), Drain: o.Drain}, o.EnvFile, r)
+	return h.end(ctx, inst, instance.Stop{Policy: string(o.Policy), Drain: o.Drain, OnConflict: string(o.OnConflict)}, o.EnvFile, r)
 }
 
 // slack is what a supervisor needs beyond the time for draining: the daemon's
@@ -186,11 +188,11 @@ func (h Host) replaceSupervisor(ctx context.Context, dir instance.Dir, i *instan
 	}
 	process.KillUsers(run.Namespace, i.Working.Root)
 	process.KillCgroup(dir.Cgroup())
-	e := ending{host: h, dir: dir, inst: i, run: run, policy: history.Policy(stop.Policy), phase: func(string) {}}
+	e := ending{host: h, dir: dir, inst: i, run: run, policy: history.Policy(stop.Policy), onConflict: ConflictPolicy(stop.OnConflict), phase: func(string) {}}
 	if !run.Supervisor.IsZero() {
 		e.unseen = "the supervisor died"
 	}
-	pool, err := h.openDisk(i.Disk)
+	pool, err := h.openDisk(i.Disk, i.Keep)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -220,7 +222,7 @@ func (h Host) replaceSupervisor(ctx context.Context, dir instance.Dir, i *instan
 func (e ending) committed(head *disk.Generation) *Report {
 	return &Report{
 		Name: e.inst.Name, Decision: Committed, Reason: "it was committed before the supervisor died", Policy: string(e.policy),
-		Disk: e.inst.Disk, Key: head.Lineage.Key, Platform: head.Lineage.Platform, Parent: head.Parent, Generation: head.ID, Head: head.ID,
+		Disk: e.inst.Disk, Key: head.Lineage.Key, Ref: head.Lineage.Ref, Platform: head.Lineage.Platform, Origin: head.Origin.Name(), Parent: head.Parent, Generation: head.ID, Head: head.ID,
 		BuildkitVersion: head.BuildkitVersion, CleanShutdown: head.CleanShutdown, Started: e.inst.Created, Stopped: e.host.Now().UTC(),
 		Summary: head.Builds, Builds: e.builds(),
 	}

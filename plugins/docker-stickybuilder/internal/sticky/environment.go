@@ -22,6 +22,9 @@ func checkEnv(f *instance.EnvFile) error {
 	}
 	file, err := os.OpenFile(f.Path, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o644)
 	if err != nil {
+		if f.Named {
+			return fault.Hint(envError(err), "name a file that can be written with --env-file")
+		}
 		return fault.Hint(envError(err), "unset GITHUB_ENV, or leave the environment alone with --no-use")
 	}
 	return file.Close()
@@ -55,6 +58,9 @@ func setEnv(path, value string) error {
 func restoreEnv(f *instance.EnvFile, now string) error {
 	if f == nil {
 		return nil
+	}
+	if f.Named {
+		now = "" // it is no step's
 	}
 	err := setEnv(first(now, f.Path), f.Previous)
 	if now == "" && errors.Is(err, fs.ErrNotExist) {

@@ -81,3 +81,24 @@ func TestDownWithoutTheEnvironment(t *testing.T) {
 		}
 	}
 }
+
+// A file that the user named is no step's: down writes there, and nowhere else.
+func TestDownTellsTheNamedFile(t *testing.T) {
+	h, i, _ := dead(t, jsonOK)
+	i.Environment.Named = true
+	if err := h.State.Dir("sticky").Save(i); err != nil {
+		t.Fatal(err)
+	}
+	now := filepath.Join(t.TempDir(), "now")
+	if err := os.WriteFile(now, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.Down(t.Context(), DownOptions{Name: "sticky", Policy: history.Auto, EnvFile: now}, progress.Discard); err != nil {
+		t.Error(err)
+	}
+	for path, want := range map[string]string{now: "", i.Environment.Path: "BUILDX_BUILDER=mine\n"} {
+		if got, err := os.ReadFile(path); err != nil || string(got) != want {
+			t.Errorf("%s: %q, %v", path, got, err)
+		}
+	}
+}

@@ -38,7 +38,7 @@ func (s *supervisor) finish(ctx context.Context) error {
 		request = &instance.Stop{Policy: string(history.Never)}
 		e.override = "the supervisor was stopped by a signal and not by docker stickybuilder down"
 	}
-	e.policy = history.Policy(request.Policy)
+	e.policy, e.onConflict = history.Policy(request.Policy), ConflictPolicy(request.OnConflict)
 	if s.run.Crash == "" {
 		s.phase(instance.PhaseDraining)
 		s.drain(ctx, request.Drain)
@@ -77,16 +77,17 @@ func (s *supervisor) drain(ctx context.Context, limit time.Duration) {
 
 // An ending decides about the working copy of a builder whose daemon has ended.
 type ending struct {
-	host     Host
-	dir      instance.Dir
-	inst     *instance.Instance
-	run      instance.Run
-	policy   history.Policy
-	override string   // the reason, if it is not the policy's
-	clean    bool     // the daemon ended when asked
-	unseen   string   // why builds may have gone unseen
-	lock     *os.File // of the working copy, held since it was made or taken over; nil if that is gone
-	phase    func(string)
+	host       Host
+	dir        instance.Dir
+	inst       *instance.Instance
+	run        instance.Run
+	policy     history.Policy
+	onConflict ConflictPolicy
+	override   string   // the reason, if it is not the policy's
+	clean      bool     // the daemon ended when asked
+	unseen     string   // why builds may have gone unseen
+	lock       *os.File // of the working copy, held since it was made or taken over; nil if that is gone
+	phase      func(string)
 }
 
 // decide commits or discards the working copy and writes the report. The error
@@ -100,15 +101,17 @@ func (e ending) decide(ctx context.Context) (*Report, error) {
 	w := &e.inst.Working
 	r := &Report{
 		Name: e.inst.Name, Policy: string(e.policy), Disk: e.inst.Disk,
-		Key: w.Lineage.Key, Platform: w.Lineage.Platform, Parent: w.Parent,
+		Key: w.Lineage.Key, Ref: w.Lineage.Ref, Platform: w.Lineage.Platform, Parent: w.Parent, Origin: w.Origin.Name(),
+		ReadOnly:        e.inst.ReadOnly,
 		BuildkitVersion: e.run.BuildkitVersion, CleanShutdown: e.clean, Started: e.inst.Created,
 		Summary: story.Tally(), Builds: story.Builds,
 	}
 	if r.Builds == nil {
 		r.Builds = []history.Build{}
 	}
+	nameBuilds(e.inst, r.Builds)
 	commit, reason := e.policy.Decide(history.Facts{
-		Builds: r.Summary, ReadOnly: e.inst.ReadOnly, Crash: first(e.run.Crash, story.Exit), Unseen: e.unseen,
+		Builds: r.Summary, ReadOnly: e.inst.ReadOnly, Because: e.inst.Because, Crash: first(e.run.Crash, story.Exit), Unseen: e.unseen,
 	})
 	if e.override != "" {
 		commit, reason = false, e.override
@@ -124,7 +127,7 @@ func (e ending) decide(ctx context.Context) (*Report, error) {
 
 func (e ending) carryOut(ctx context.Context, commit bool, r *Report) error {
 	w := &e.inst.Working
-	pool, err := e.host.openDisk(e.inst.Disk)
+	pool, err := e.host.openDisk(e.inst.Disk, e.inst.Keep)
 	if err != nil {
 		return err
 	}
@@ -198,13 +201,17 @@ func (e ending) commit(ctx context.Context, pool Disk, r *Report) error {
 		return nil
 	}
 	e.phase(instance.PhaseSaving)
+	c := contest{policy: e.onConflict, keep: e.inst.Keep}
 	g, err := pool.Commit(ctx, w, disk.Generation{
 		BuildkitVersion: e.run.BuildkitVersion, Builder: e.inst.Name, CleanShutdown: e.clean, Builds: r.Summary,
-	}, nil)
+		Work: history.Story{Builds: r.Builds}.Work(),
+	}, c.rule)
 	switch {
 	case errors.Is(err, disk.ErrConflict):
-		r.Decision, r.Generation = Conflict, g.ID
-		r.Reason += ", but the head has moved meanwhile"
+		r.Decision, r.Reason, r.Contest = Conflict, r.Reason+", but "+c.lost(), c.outcome
+		if e.inst.Keep != 1 {
+			r.Generation = g.ID
+		}
 	case errors.Is(err, unix.ENOSPC):
 		r.Reason += ", but the pool has no space left"
 	case err != nil:
@@ -212,6 +219,9 @@ func (e ending) commit(ctx context.Context, pool Disk, r *Report) error {
 		return err
 	default:
 		r.Decision, r.Generation = Committed, g.ID
+		if c.outcome != nil {
+			r.Reason, r.Contest = r.Reason+"; "+c.won(), c.outcome
+		}
 	}
 	return nil
 }

@@ -64,13 +64,14 @@ type Disk interface {
 
 var _ Disk = (*dirpool.Pool)(nil)
 
-// openDisk opens the disk that a --disk value names.
-func (h Host) openDisk(spec string) (Disk, error) {
+// openDisk opens the disk that a --disk value names, which keeps keep generations
+// of each lineage; 0 means its default.
+func (h Host) openDisk(spec string, keep int) (Disk, error) {
 	s, err := disk.ParseSpec(spec)
 	if err != nil {
 		return nil, err
 	}
-	return dirpool.Open(s.Path, dirpool.Options{Now: h.Now, Image: true, Mkfs: daemon.Find(h.Path, "mkfs.btrfs")})
+	return dirpool.Open(s.Path, dirpool.Options{Now: h.Now, Keep: keep, Image: true, Mkfs: daemon.Find(h.Path, "mkfs.btrfs")})
 }
 
 // dropped are variables that must not reach a process which outlives the

@@ -13,17 +13,30 @@ import (
 type Listed struct {
 	Disk        string      `json:"disk"`
 	Key         string      `json:"key"`
+	Ref         string      `json:"ref"`
 	Platform    string      `json:"platform"`
 	Head        string      `json:"head"` // "" if there is none
 	Committed   time.Time   `json:"committed,omitzero"`
 	Generations int         `json:"generations"`
-	Bad         int         `json:"bad"`    // of the generations
-	Bytes       int64       `json:"bytes"`  // of all generations; what they share counts in each
-	Copies      []disk.Copy `json:"copies"` // never null
+	Bad         int         `json:"bad"`         // of the generations
+	Bytes       int64       `json:"bytes"`       // of all generations; what they share counts in each
+	WorkSeconds float64     `json:"workSeconds"` // computed by the head's own job
+	Copies      []disk.Copy `json:"copies"`      // never null
 }
 
-// ListDisk lists a disk's lineages, those of one key if key is not empty.
-func (h Host) ListDisk(ctx context.Context, spec, key, platform string) ([]Listed, error) {
+// A Filter picks lineages. What is empty picks all.
+type Filter struct {
+	Key      string
+	Ref      *string
+	Platform string
+}
+
+func (f Filter) has(l disk.Lineage) bool {
+	return (f.Key == "" || f.Key == l.Key) && (f.Ref == nil || *f.Ref == l.Ref) && (f.Platform == "" || f.Platform == l.Platform)
+}
+
+// ListDisk lists a disk's lineages.
+func (h Host) ListDisk(ctx context.Context, spec string, f Filter) ([]Listed, error) {
 	shelf, err := h.OpenShelf(spec)
 	if err != nil {
 		return nil, err
@@ -44,10 +57,10 @@ func (h Host) ListDisk(ctx context.Context, spec, key, platform string) ([]Liste
 	}
 	out := []Listed{}
 	for _, l := range lineages {
-		if (key != "" && key != l.Key) || (platform != "" && platform != l.Platform) {
+		if !f.has(l) {
 			continue
 		}
-		one := Listed{Disk: spec, Key: l.Key, Platform: l.Platform, Copies: []disk.Copy{}}
+		one := Listed{Disk: spec, Key: l.Key, Ref: l.Ref, Platform: l.Platform, Copies: []disk.Copy{}}
 		if err := one.count(ctx, shelf, l); err != nil {
 			return nil, err
 		}
@@ -69,7 +82,7 @@ func (one *Listed) count(ctx context.Context, shelf Shelf, l disk.Lineage) error
 	one.Generations = len(records)
 	for _, r := range records {
 		if r.Head {
-			one.Head, one.Committed = r.ID, r.Created
+			one.Head, one.Committed, one.WorkSeconds = r.ID, r.Created, r.Work.Seconds()
 		}
 		if r.Bad != nil {
 			one.Bad++
@@ -88,6 +101,7 @@ func (one *Listed) count(ctx context.Context, shelf Shelf, l disk.Lineage) error
 type Inspected struct {
 	Disk        string      `json:"disk"`
 	Key         string      `json:"key"`
+	Ref         string      `json:"ref"`
 	Platform    string      `json:"platform"`
 	Head        string      `json:"head"`
 	Generations []Sized     `json:"generations"` // the newest first; of a generation, itself and then its ancestors
@@ -107,7 +121,7 @@ func (h Host) InspectDisk(ctx context.Context, o Choice) (*Inspected, error) {
 		return nil, err
 	}
 	defer c.shelf.Close()
-	out := &Inspected{Disk: o.Disk, Key: c.lineage.Key, Platform: c.lineage.Platform, Head: c.head(), Copies: []disk.Copy{}}
+	out := &Inspected{Disk: o.Disk, Key: c.lineage.Key, Ref: c.lineage.Ref, Platform: c.lineage.Platform, Head: c.head(), Copies: []disk.Copy{}}
 	out.Generations, err = c.sized(ctx)
 	if err != nil {
 		return nil, err
@@ -158,8 +172,8 @@ func (h Host) Lineages(ctx context.Context, spec string) ([]disk.Lineage, error)
 	return shelf.Lineages(ctx)
 }
 
-// ListGenerations lists the generations of a key, or of all keys.
-func (h Host) ListGenerations(ctx context.Context, spec, key, platform string) ([]disk.Record, error) {
+// ListGenerations lists the generations of several lineages.
+func (h Host) ListGenerations(ctx context.Context, spec string, f Filter) ([]disk.Record, error) {
 	shelf, err := h.OpenShelf(spec)
 	if err != nil {
 		return nil, err
@@ -171,7 +185,7 @@ func (h Host) ListGenerations(ctx context.Context, spec, key, platform string) (
 	}
 	var out []disk.Record
 	for _, l := range lineages {
-		if (key != "" && key != l.Key) || (platform != "" && platform != l.Platform) {
+		if !f.has(l) {
 			continue
 		}
 		records, err := shelf.Records(ctx, l)

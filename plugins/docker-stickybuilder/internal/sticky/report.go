@@ -29,10 +29,16 @@ type Report struct {
 
 	Disk       string `json:"disk,omitempty"`
 	Key        string `json:"key,omitempty"`
+	Ref        string `json:"ref,omitempty"`
 	Platform   string `json:"platform,omitempty"`
+	Origin     string `json:"origin,omitempty"` // KEY@REF that Parent is of, if the lineage had no head
+	ReadOnly   bool   `json:"readOnly"`
 	Parent     string `json:"parent,omitempty"`     // generation that the job began with, "" if it began empty
 	Generation string `json:"generation,omitempty"` // generation that the job wrote, "" if discarded
 	Head       string `json:"head,omitempty"`       // the disk's head after the decision
+
+	// Contest is set if another job had moved the head meanwhile.
+	Contest *Contest `json:"contest,omitempty"`
 
 	BuildkitVersion string          `json:"buildkitVersion,omitempty"`
 	CleanShutdown   bool            `json:"cleanShutdown"` // buildkitd ended when asked, without SIGKILL
@@ -60,13 +66,16 @@ type Upped struct {
 	State           string     `json:"state"` // "started" or "running"
 	Disk            string     `json:"disk"`
 	Key             string     `json:"key"`
+	Ref             string     `json:"ref"`
 	Platform        string     `json:"platform"`
 	Generation      string     `json:"generation"` // the clone's parent, "" if it began empty
+	Origin          string     `json:"origin"`     // KEY@REF of the fallback that it is of, "" if it is of the lineage itself
 	Cache           string     `json:"cache"`      // "warm" or "cold"
 	Clone           disk.Clone `json:"clone"`
 	ReadyMillis     int64      `json:"readyMilliseconds"` // buildkitd's own start
 	ReadOnly        bool       `json:"readOnly"`
-	Current         bool       `json:"current"` // made the user's current builder
+	Because         string     `json:"because,omitempty"` // why it is read-only, if nobody asked for that
+	Current         bool       `json:"current"`           // made the user's current builder
 	BuildkitVersion string     `json:"buildkitVersion"`
 
 	// Notes are for the user, not for scripts.
@@ -80,6 +89,9 @@ func upped(state string, dir instance.Dir, i *instance.Instance, run instance.Ru
 		State:           state,
 		Disk:            i.Disk,
 		Key:             i.Working.Lineage.Key,
+		Ref:             i.Working.Lineage.Ref,
+		Origin:          i.Working.Origin.Name(),
+		Because:         i.Because,
 		Platform:        i.Working.Lineage.Platform,
 		Generation:      i.Working.Parent,
 		Cache:           cache(i),
@@ -105,6 +117,8 @@ type Status struct {
 	Endpoint        string          `json:"endpoint"`
 	Disk            string          `json:"disk"`
 	Key             string          `json:"key"`
+	Ref             string          `json:"ref"`
+	Origin          string          `json:"origin"`
 	Platform        string          `json:"platform"`
 	Generation      string          `json:"generation"`
 	Cache           string          `json:"cache"`

@@ -13,6 +13,7 @@ import (
 type Rolled struct {
 	Disk     string `json:"disk"`
 	Key      string `json:"key"`
+	Ref      string `json:"ref"`
 	Platform string `json:"platform"`
 	From     string `json:"from"` // "" if there was no head
 	To       string `json:"to"`
@@ -32,13 +33,13 @@ func (h Host) RollbackDisk(ctx context.Context, o Choice) (*Rolled, error) {
 		return nil, err
 	}
 	defer c.shelf.Close()
-	r := &Rolled{Disk: o.Disk, Key: c.lineage.Key, Platform: c.lineage.Platform, From: c.head(), To: o.Generation}
+	r := &Rolled{Disk: o.Disk, Key: c.lineage.Key, Ref: c.lineage.Ref, Platform: c.lineage.Platform, From: c.head(), To: o.Generation}
 	if r.To == "" {
 		r.To = disk.Fallback(c.records, first(r.From, newest))
 	}
 	if r.To == "" {
 		return nil, fault.Hint(fmt.Errorf("rolling back the disk %s: %w", c.lineage, errNothingEarlier),
-			"to begin with an empty disk, remove the key: docker stickybuilder disk rm --all --key %s", c.lineage.Key)
+			"to begin with an empty disk, remove the key: docker stickybuilder disk rm --all --key %s", c.lineage.Name())
 	}
 	if r.To == r.From {
 		return r, nil

@@ -24,7 +24,7 @@ func (h Host) Status(name string) (*Status, error) {
 	}
 	s := &Status{
 		Name: i.Name, State: run.Phase, Endpoint: dir.Endpoint(),
-		Disk: i.Disk, Key: i.Working.Lineage.Key, Platform: i.Working.Lineage.Platform,
+		Disk: i.Disk, Key: i.Working.Lineage.Key, Ref: i.Working.Lineage.Ref, Origin: i.Working.Origin.Name(), Platform: i.Working.Lineage.Platform,
 		Generation: i.Working.Parent, Cache: cache(i), ReadOnly: i.ReadOnly,
 		SupervisorPID: run.Supervisor.PID, BuildkitdPID: run.Buildkitd.PID, BuildkitVersion: run.BuildkitVersion,
 		Started: i.Created, UptimeSeconds: h.Now().Sub(i.Created).Seconds(), Crash: run.Crash,

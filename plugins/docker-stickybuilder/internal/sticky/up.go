@@ -19,14 +19,21 @@ import (
 
 // UpOptions say what builder is wanted.
 type UpOptions struct {
-	Name     string // as builderstore.ValidateName returns it
-	Disk     string // "" means DefaultDisk, and any disk if the builder is up already
-	Key      string // "" likewise
+	Name     string  // as builderstore.ValidateName returns it
+	Disk     string  // "" means DefaultDisk, and any disk if the builder is up already
+	Key      string  // "" likewise, for DefaultKey
+	Ref      *string // nil likewise, for DefaultRef
 	ReadOnly bool
+	Because  string // why it is read-only, if nobody asked for that
 	Platform string // of this machine
+	Keep     int    // generations to keep; 0 means the pool's default
 
 	DefaultDisk string
 	DefaultKey  string
+	DefaultRef  string
+
+	Fallback []string // values of --fallback; see Fallbacks
+	Bases    []string // branches that the job's goes back to, the nearest first
 
 	Buildkitd    string        // "" means the one on PATH
 	Config       string        // path of the user's buildkitd.toml, "" for none
@@ -108,7 +115,9 @@ func (h Host) already(o UpOptions, i *instance.Instance, run instance.Run) (*Upp
 		conflict = fmt.Sprintf("disk %s", i.Disk)
 	case o.Key != "" && o.Key != i.Working.Lineage.Key:
 		conflict = fmt.Sprintf("key %s", i.Working.Lineage.Key)
-	case o.ReadOnly && !i.ReadOnly:
+	case o.Ref != nil && *o.Ref != i.Working.Lineage.Ref:
+		conflict = fmt.Sprintf("ref %s", first(i.Working.Lineage.Ref, `""`))
+	case o.ReadOnly && o.Because == "" && !i.ReadOnly:
 		conflict = "its disk to be committed"
 	case o.Config != "" && o.Config != i.Config:
 		conflict = fmt.Sprintf("configuration %q", i.Config)
@@ -149,12 +158,14 @@ func (h Host) plan(dir instance.Dir, o UpOptions) (*instance.Instance, []byte, [
 		Name:         o.Name,
 		Disk:         first(o.Disk, o.DefaultDisk),
 		ReadOnly:     o.ReadOnly,
+		Because:      o.Because,
+		Keep:         o.Keep,
 		Buildkitd:    binary,
 		Config:       o.Config,
 		Created:      h.Now().UTC(),
 		ReadyTimeout: o.ReadyTimeout,
 		Store:        o.Store.Dir(),
-		Working:      disk.Working{ID: id, Lineage: disk.Lineage{Key: first(o.Key, o.DefaultKey), Platform: o.Platform}},
+		Working:      disk.Working{ID: id, Lineage: o.lineage()},
 	}
 	if i.ReadyTimeout <= 0 {
 		i.ReadyTimeout = readyTimeout
@@ -180,7 +191,7 @@ func (h Host) fresh(ctx context.Context, dir instance.Dir, o UpOptions, r progre
 	if err != nil {
 		return nil, err
 	}
-	pool, err := h.openDisk(inst.Disk)
+	pool, err := h.openDisk(inst.Disk, inst.Keep)
 	if err != nil {
 		return nil, err
 	}
@@ -207,10 +218,11 @@ func (h Host) fresh(ctx context.Context, dir instance.Dir, o UpOptions, r progre
 	if err := dir.Save(inst); err != nil {
 		return nil, err
 	}
-	lock, err := h.clone(ctx, pool, inst, r)
+	lock, passed, err := h.clone(ctx, pool, inst, o, r)
 	if err != nil {
 		return nil, err
 	}
+	notes = append(notes, passed...)
 	defer lock.Close()
 	if err := h.writeConfig(dir, inst, text); err != nil {
 		return nil, err
@@ -231,28 +243,6 @@ func (h Host) fresh(ctx context.Context, dir instance.Dir, o UpOptions, r progre
 	u := upped(StateStarted, dir, inst, run)
 	u.Notes = append(notes, copied(inst)...)
 	return u, nil
-}
-
-func copied(i *instance.Instance) []string {
-	switch c := i.Working.Clone; {
-	case c.Method == "copy":
-		return []string{fmt.Sprintf("the disk was copied, %.1f MB in %d files and directories, since its pool cannot be cloned without: %s", float64(c.Bytes)/1e6, c.Entries, c.Why)}
-	case c.Why != "":
-		return []string{"the next job on this disk will copy it, since its pool cannot be cloned without: " + c.Why}
-	}
-	return nil
-}
-
-func (h Host) clone(ctx context.Context, pool Disk, i *instance.Instance, r progress.Reporter) (lock *durable.Lock, err error) {
-	err = progress.Do(r, "cloning disk "+i.Disk, func(step progress.Step) error {
-		w, l, err := pool.Clone(ctx, i.Working.Lineage, i.Working.Lineage, i.Working.ID, step)
-		if err == nil {
-			i.Working, lock = *w, l
-			fmt.Fprintf(step, "%s: %s\n", w.Clone.Method, i.Working.Lineage)
-		}
-		return err
-	})
-	return lock, err
 }
 
 func (h Host) writeConfig(dir instance.Dir, i *instance.Instance, text []byte) error {

@@ -14,6 +14,7 @@ import (
 type Verdict struct {
 	Disk       string   `json:"disk"`
 	Key        string   `json:"key"`
+	Ref        string   `json:"ref"`
 	Platform   string   `json:"platform"`
 	Generation string   `json:"generation"`
 	Sound      bool     `json:"sound"`
@@ -34,11 +35,11 @@ func (h Host) VerifyDisk(ctx context.Context, o Choice, mark bool, r progress.Re
 	defer c.shelf.Close()
 	if c.record == nil {
 		if c.record = c.find(c.head()); c.record == nil {
-			return nil, fault.Hint(fmt.Errorf("disk %s has no head under key %s", o.Disk, c.lineage.Key), "name a generation: docker stickybuilder disk inspect --key %s lists them", c.lineage.Key)
+			return nil, fault.Hint(fmt.Errorf("disk %s has no head under key %s", o.Disk, c.lineage.Name()), "name a generation: docker stickybuilder disk inspect --key %s lists them", c.lineage.Name())
 		}
 	}
 	v := &Verdict{
-		Disk: o.Disk, Key: c.lineage.Key, Platform: c.lineage.Platform, Generation: c.record.ID,
+		Disk: o.Disk, Key: c.lineage.Key, Ref: c.lineage.Ref, Platform: c.lineage.Platform, Generation: c.record.ID,
 		Findings: []string{}, Bad: c.record.Bad != nil, Head: c.head(),
 	}
 	var found error

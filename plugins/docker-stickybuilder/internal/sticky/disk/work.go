@@ -72,12 +72,17 @@ func (g Generation) chain() []Ancestor {
 // A Comparison says how much two generations hold of which the other has nothing.
 type Comparison struct {
 	Since      string  // nearest common ancestor; "" if that is the empty disk
-	Mine, Head float64 // seconds of work since then
+	Mine, Head float64 // seconds that the next jobs are spared
 }
 
 // Compare compares two generations by what was computed since their nearest
-// common ancestor. Work of one name counts once on each side, at its most: a
-// target that was built ten times in a row is worth no more to the next job.
+// common ancestor and will be of use again.
+//
+// Of a build's work that is what it took beyond the usual, the median of what
+// ancestors' builds of that name took but for the first, which had everything to
+// do: a step that depends on the sources is computed with every change of them and
+// spares nobody anything. A name counts once on each side, at its most: a target
+// that was built ten times in a row is worth no more to the next job.
 //
 // ok is false if they have no ancestor in common that is known, or if one of them
 // is the other's ancestor.
@@ -85,21 +90,38 @@ func Compare(mine, head Generation) (c Comparison, ok bool) {
 	a, b := mine.chain(), head.chain()
 	for i, x := range a {
 		if j := slices.IndexFunc(b, func(y Ancestor) bool { return x.ID == y.ID }); j >= 0 {
-			return Comparison{x.ID, richness(a[:i]), richness(b[:j])}, i > 0 && j > 0
+			return Comparison{x.ID, richness(a, i), richness(b, j)}, i > 0 && j > 0
 		}
 	}
 	return Comparison{}, false
 }
 
-// richness is the work of a chain, each name at its most.
-func richness(chain []Ancestor) float64 {
+// richness adds up what the first n of a chain, the newest of it, spare.
+func richness(chain []Ancestor, n int) float64 {
 	most := Work{}
-	for _, a := range chain {
-		for n, s := range a.Work {
-			most[n] = max(most[n], s)
+	for i, a := range chain[:n] {
+		for name, took := range a.Work {
+			most[name] = max(most[name], took-usual(chain[i+1:], name))
 		}
 	}
 	return most.Seconds()
+}
+
+// usual is the median of what the builds of a name took, the first not counted; 0
+// if there were none.
+func usual(chain []Ancestor, name string) float64 {
+	var all []float64
+	for _, a := range chain {
+		if took, ok := a.Work[name]; ok {
+			all = append(all, took)
+		}
+	}
+	if len(all) < 2 {
+		return 0
+	}
+	all = all[:len(all)-1]
+	slices.Sort(all)
+	return all[(len(all)-1)/2]
 }
 
 // A Rule is asked about a working copy to commit when the head is no longer what

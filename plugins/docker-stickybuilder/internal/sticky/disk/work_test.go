@@ -15,7 +15,7 @@ func TestCompare(t *testing.T) {
 		return &g
 	}
 	old := &Generation{ID: "old", Parent: "older"} // of a version that wrote no chain
-	p := grow("p", grow("pp", nil, Work{"x": 1000}), Work{"app": 500})
+	p := grow("p", grow("pp", nil, Work{"x": 1000, "app": 950}), Work{"app": 500})
 	long := p
 	for i := range 2 * maxChain {
 		long = grow(fmt.Sprint("l", i), long, Work{"docs": 20})
@@ -25,12 +25,14 @@ func TestCompare(t *testing.T) {
 		want       Comparison
 		ok         bool
 	}{
-		"siblings":                      {grow("m", p, Work{"app": 900}), grow("h", p, Work{"web": 18}), Comparison{"p", 900, 18}, true},
-		"what both have does not count": {grow("m", p, Work{"app": 1}), grow("h", grow("h1", p, Work{"web": 18}), Work{"docs": 5}), Comparison{"p", 1, 23}, true},
-		"again and again is once":       {grow("m", p, Work{"app": 30}), grow("h", grow("h1", p, Work{"web": 18}), Work{"web": 20}), Comparison{"p", 30, 20}, true},
+		"siblings":                      {grow("m", p, Work{"app": 900}), grow("h", p, Work{"web": 18}), Comparison{"p", 400, 18}, true},
+		"only the usual work":           {grow("m", p, Work{"app": 480}), grow("h", p, Work{"web": 18}), Comparison{"p", 0, 18}, true},
+		"the usual is the median":       {grow("m", grow("m1", p, Work{"app": 9}), Work{"app": 900}), grow("h", p, nil), Comparison{"p", 891, 0}, true},
+		"what both have does not count": {grow("m", p, Work{"app": 1}), grow("h", grow("h1", p, Work{"web": 18}), Work{"docs": 5}), Comparison{"p", 0, 23}, true},
+		"again and again is once":       {grow("m", p, Work{"db": 30}), grow("h", grow("h1", p, Work{"web": 18}), Work{"web": 20}), Comparison{"p", 30, 20}, true},
 		"both from nothing":             {grow("m", nil, Work{"app": 3}), grow("h", grow("h1", nil, Work{"web": 1}), nil), Comparison{"", 3, 1}, true},
-		"the head went back":            {grow("m", grow("m1", p, nil), Work{"app": 3}), p, Comparison{"p", 3, 0}, false},
-		"a descendant already":          {p, grow("h", p, Work{"app": 3}), Comparison{"p", 0, 3}, false},
+		"the head went back":            {grow("m", grow("m1", p, nil), Work{"app": 3}), p, Comparison{"p", 0, 0}, false},
+		"a descendant already":          {p, grow("h", p, Work{"app": 3}), Comparison{"p", 0, 0}, false},
 		"nothing in common":             {grow("m", p, nil), grow("h", old, nil), Comparison{}, false},
 		"children of an old version's":  {grow("m", old, Work{"a": 1}), grow("h", old, Work{"a": 2}), Comparison{"old", 1, 2}, true},
 		"old version's siblings":        {&Generation{ID: "m", Parent: "p", Work: Work{"a": 2}}, &Generation{ID: "h", Parent: "p"}, Comparison{"p", 2, 0}, true},

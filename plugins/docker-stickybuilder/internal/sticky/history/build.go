@@ -34,8 +34,9 @@ type Build struct {
 	Target      string    `json:"target,omitempty"` // stage asked for
 	Outcome     Outcome   `json:"outcome"`
 	CachedSteps int       `json:"cachedSteps"`
-	TotalSteps  int       `json:"totalSteps"` // what was computed, see package steps; 0 for a build that is lost
-	Seconds     float64   `json:"seconds"`    // 0 while it is not known
+	TotalSteps  int       `json:"totalSteps"`      // what was computed, see package steps; 0 for a build that is lost
+	Seconds     float64   `json:"seconds"`         // 0 while it is not known
+	Computed    float64   `json:"computedSeconds"` // what the steps took that ran to their end and were not cached
 	Error       string    `json:"error,omitempty"`
 	Started     time.Time `json:"started"`
 }

@@ -100,3 +100,12 @@ func TestCleanIsBounded(t *testing.T) {
 		t.Errorf("%d bytes: %q", len(got), got)
 	}
 }
+
+func TestWork(t *testing.T) {
+	s := Story{Builds: []Build{
+		{Name: "app", Outcome: OK, Computed: 10.0004}, {Name: "app", Target: "test", Outcome: Failed, Computed: 2}, {Name: "app", Outcome: OK, Computed: 1}, {Name: "docs", Outcome: OK},
+	}}
+	if w := s.Work(); len(w) != 2 || w["app"] != 11 || w["app:test"] != 2 {
+		t.Errorf("%v", w)
+	}
+}

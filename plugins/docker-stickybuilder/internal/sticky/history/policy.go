@@ -43,6 +43,7 @@ func ParsePolicy(s string) (Policy, error) {
 type Facts struct {
 	Builds   disk.Tally // none of them running any more
 	ReadOnly bool       // the builder was started to keep nothing
+	Because  string     // why, if the user has not said so
 	Crash    string     // how the daemon died by itself; "" if it did not
 	Unseen   string     // why there may be builds that nobody knows of; "" if there are none
 }
@@ -51,6 +52,8 @@ type Facts struct {
 // user. Sound databases are the caller's business.
 func (p Policy) Decide(f Facts) (commit bool, reason string) {
 	switch {
+	case f.ReadOnly && f.Because != "":
+		return false, "the builder is read-only: " + f.Because
 	case f.ReadOnly:
 		return false, "the builder is read-only"
 	case p == Never:

@@ -93,3 +93,20 @@ func (s Story) Tally() disk.Tally {
 	}
 	return t
 }
+
+// Work is what the builds have computed, by the name and the target of each. Steps
+// that were done count whatever became of their build: they are in the cache.
+func (s Story) Work() disk.Work {
+	work := disk.Work{}
+	for _, b := range s.Builds {
+		if b.Computed <= 0 {
+			continue
+		}
+		name := b.Name
+		if b.Target != "" {
+			name += ":" + b.Target
+		}
+		work[name] = milli(work[name] + b.Computed)
+	}
+	return work
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"sync"
 	"time"
 
@@ -163,7 +164,7 @@ func (w *Witness) note(ctx context.Context, r *controlapi.BuildHistoryRecord) er
 		return nil
 	}
 	if b.Outcome != Running {
-		b.CachedSteps, b.TotalSteps = w.steps(ctx, b)
+		w.count(ctx, &b)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -195,24 +196,39 @@ func (w *Witness) isNews(b Build) bool {
 // replayTimeout bounds the count of one build's steps: the journal waits for it.
 const replayTimeout = 5 * time.Second
 
-// steps counts the steps of a completed build in the status that BuildKit keeps
-// of it. Where there is none any more, the record's own numbers stand, which
-// count what was loaded and exported too.
-func (w *Witness) steps(ctx context.Context, b Build) (cached, total int) {
+// count counts the steps of a completed build, and their time, in the status that
+// BuildKit keeps of it. Where there is none any more, the record's own numbers
+// stand, which count what was loaded and exported too.
+func (w *Witness) count(ctx context.Context, b *Build) {
+	c, err := w.replay(ctx, b.Ref)
+	if err != nil {
+		if b.TotalSteps > 0 {
+			b.Computed = milli(b.Seconds * max(0, 1-float64(b.CachedSteps)/float64(b.TotalSteps)))
+		}
+		return
+	}
+	b.CachedSteps, b.TotalSteps = c.Count()
+	b.Computed = milli(c.Computed().Seconds())
+}
+
+// milli rounds seconds to what is worth showing.
+func milli(seconds float64) float64 { return math.Round(seconds*1000) / 1000 }
+
+func (w *Witness) replay(ctx context.Context, ref string) (*steps.Counter, error) {
 	ctx, cancel := context.WithTimeout(ctx, replayTimeout)
 	defer cancel()
-	stream, err := w.source.Status(ctx, &controlapi.StatusRequest{Ref: b.Ref})
+	stream, err := w.source.Status(ctx, &controlapi.StatusRequest{Ref: ref})
 	if err != nil {
-		return b.CachedSteps, b.TotalSteps
+		return nil, err
 	}
 	var c steps.Counter
 	for {
 		s, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
-			return c.Count()
+			return &c, nil
 		}
 		if err != nil {
-			return b.CachedSteps, b.TotalSteps
+			return nil, err
 		}
 		c.Add(client.NewSolveStatus(s))
 	}

@@ -12,6 +12,7 @@ import (
 	controlapi "github.com/moby/buildkit/api/services/control"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // A source plays a daemon: each call of ListenBuildHistory without EarlyExit gets
@@ -63,7 +64,8 @@ func (s *source) Status(_ context.Context, r *controlapi.StatusRequest, _ ...grp
 		return nil, errors.New("no such build")
 	}
 	step := func(name string, cached bool, inputs ...string) *controlapi.StatusResponse {
-		return &controlapi.StatusResponse{Vertexes: []*controlapi.Vertex{{Digest: name, Name: name, Inputs: inputs, Cached: cached}}}
+		return &controlapi.StatusResponse{Vertexes: []*controlapi.Vertex{{Digest: name, Name: name, Inputs: inputs, Cached: cached,
+			Started: timestamppb.New(began), Completed: timestamppb.New(began.Add(1500 * time.Millisecond))}}}
 	}
 	return &replay{statuses: []*controlapi.StatusResponse{step("[internal] load", false), step("run", true, "from"), step("copy", false, "run")}}, nil
 }
@@ -149,6 +151,10 @@ func TestWitness(t *testing.T) {
 		want, ok := map[string][2]int{"a": {1, 2}, "c": {int(c.NumCachedSteps), int(c.NumTotalSteps)}}[b.Ref]
 		if ok && [2]int{b.CachedSteps, b.TotalSteps} != want {
 			t.Errorf("%s: %d of %d steps cached, want %v", b.Ref, b.CachedSteps, b.TotalSteps, want)
+		}
+		// Of the one that has no status any more, the share of its time.
+		if want := map[string]float64{"a": 1.5, "c": 0.571}[b.Ref]; ok && b.Computed != want {
+			t.Errorf("%s: %g s were computed, want %g", b.Ref, b.Computed, want)
 		}
 	}
 	if len(got) != 3 || got["a"] != OK || got["b"] != Lost || got["c"] != Failed {

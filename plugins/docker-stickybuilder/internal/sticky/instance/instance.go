@@ -33,6 +33,8 @@ type Instance struct {
 	Name      string       `json:"name"`
 	Disk      string       `json:"disk"` // --disk
 	ReadOnly  bool         `json:"readOnly"`
+	Because   string       `json:"because,omitempty"` // why it is read-only, if nobody asked for that
+	Keep      int          `json:"keep,omitempty"`    // generations of the lineage; 0 means the pool's default
 	Working   disk.Working `json:"working"`
 	Buildkitd string       `json:"buildkitd"`
 	Config    string       `json:"config,omitempty"` // --config, absolute
@@ -59,6 +61,7 @@ type Current struct {
 type EnvFile struct {
 	Path     string `json:"path"`
 	Previous string `json:"previous,omitempty"` // value of BUILDX_BUILDER before
+	Named    bool   `json:"named,omitempty"`    // by the user, and not the file of one step
 }
 
 // Phases of a supervisor.
@@ -88,6 +91,8 @@ type Run struct {
 type Stop struct {
 	Policy string        `json:"policy"`
 	Drain  time.Duration `json:"drain"` // how long builds may go on
+
+	OnConflict string `json:"onConflict,omitempty"`
 }
 
 // A State is the directory in which builders are known.

@@ -1,0 +1,108 @@
+package sticky
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disk"
+	"github.com/dockerfactory/dockerfactory/shared/fault"
+)
+
+// A ConflictPolicy says who becomes the head when several jobs have begun with the
+// same one: the first that commits, the last, or the one that has computed most.
+type ConflictPolicy string
+
+const (
+	KeepRicher ConflictPolicy = "keep-richer" // see disk.Compare; the head stays at a tie
+	Last       ConflictPolicy = "last"
+	First      ConflictPolicy = "first"
+)
+
+// ConflictPolicies are the values of --on-conflict.
+var ConflictPolicies = []string{string(KeepRicher), string(Last), string(First)}
+
+// ParseConflictPolicy reads a value of --on-conflict; "" means KeepRicher.
+func ParseConflictPolicy(s string) (ConflictPolicy, error) {
+	if s == "" {
+		return KeepRicher, nil
+	}
+	if !slices.Contains(ConflictPolicies, s) {
+		err := fmt.Errorf("unknown conflict policy %q", s)
+		if near := fault.Nearest(s, ConflictPolicies); near != "" {
+			return "", fault.Hint(err, "did you mean %s", near)
+		}
+		return "", fault.Hint(err, "policies: %s", strings.Join(ConflictPolicies, ", "))
+	}
+	return ConflictPolicy(s), nil
+}
+
+// A Contest is what became of two generations of which only one can be the head.
+type Contest struct {
+	Policy      ConflictPolicy `json:"policy"`
+	Other       string         `json:"other"` // the generation that another job had made the head
+	Since       string         `json:"since"` // common ancestor, "" if that is the empty disk or none is known
+	Seconds     float64        `json:"seconds"`
+	HeadSeconds float64        `json:"headSeconds"` // computed since the common ancestor by that one's jobs
+	Won         bool           `json:"won"`
+
+	comparable bool
+}
+
+// A contest decides by its policy and remembers how.
+type contest struct {
+	policy  ConflictPolicy
+	keep    int      // generations that are kept
+	outcome *Contest // nil as long as there was no conflict to decide
+}
+
+// rule is a disk.Rule.
+func (c *contest) rule(mine, head disk.Generation) bool {
+	if c.policy == "" {
+		c.policy = KeepRicher
+	}
+	compared, ok := disk.Compare(mine, head)
+	c.outcome = &Contest{
+		Policy: c.policy, Other: head.ID, Since: compared.Since,
+		Seconds: compared.Mine, HeadSeconds: compared.Head, comparable: ok,
+	}
+	switch c.policy {
+	case KeepRicher:
+		c.outcome.Won = ok && compared.Mine > compared.Head
+	case Last:
+		c.outcome.Won = true
+	}
+	return c.outcome.Won
+}
+
+// lost says why the head stays, and won what has happened to the one before.
+func (c *contest) lost() string {
+	kept := "this generation is kept beside it"
+	if c.keep == 1 {
+		kept = "no generation is kept beside it"
+	}
+	switch {
+	case c.outcome == nil:
+		return "the head was moved on purpose meanwhile; " + kept
+	case c.policy == First:
+		return "another job has committed first; " + kept
+	case !c.outcome.comparable:
+		return "the head has moved meanwhile to what this one cannot be compared with; " + kept
+	}
+	return fmt.Sprintf("the head has moved meanwhile and holds no less new work, %s to %s; %s",
+		seconds(c.outcome.HeadSeconds), seconds(c.outcome.Seconds), kept)
+}
+
+func (c *contest) won() string {
+	kept := "which is kept beside it"
+	if c.keep == 1 {
+		kept = "which is not kept"
+	}
+	if c.policy == Last {
+		return fmt.Sprintf("it takes the place of %s, %s", c.outcome.Other, kept)
+	}
+	return fmt.Sprintf("with %s of new work to %s it takes the place of %s, %s",
+		seconds(c.outcome.Seconds), seconds(c.outcome.HeadSeconds), c.outcome.Other, kept)
+}
+
+func seconds(s float64) string { return fmt.Sprintf("%.1f s", s) }
