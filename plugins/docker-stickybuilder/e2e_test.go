@@ -124,7 +124,7 @@ func TestSideBySide(t *testing.T) {
 	if s := j.status("a"); s.State != "ready" {
 		t.Errorf("a: %+v", s)
 	}
-	if r := j.down("a"); r.Decision != "conflict" || r.Generation == "" || r.Head == r.Generation {
+	if r := j.down("a", "--on-conflict", "first"); r.Decision != "conflict" || r.Generation == "" || r.Head == r.Generation {
 		t.Errorf("a: %+v", r)
 	}
 	if got := inspect(); got != "mine" {
