@@ -6,7 +6,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/dirpool"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disk"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/instance"
 	"github.com/dockerfactory/dockerfactory/shared/progress"
@@ -71,13 +73,27 @@ func give(t *testing.T, d Disk, h Host, l disk.Lineage, file string, work disk.W
 	return id
 }
 
+// plainPool makes a pool that is no filesystem of its own, which costs a mount.
+func plainPool(t *testing.T, spec string) {
+	t.Helper()
+	p, err := dirpool.Open(strings.TrimPrefix(spec, "dir:"), dirpool.Options{Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestSource(t *testing.T) {
 	h, _ := newHost(t)
 	dir := filepath.Join(t.TempDir(), "pool")
+	plainPool(t, "dir:"+dir)
 	d, err := h.openDisk("dir:"+dir, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer d.Close()
 	lineage := func(ref string) disk.Lineage { return disk.Lineage{Key: "app", Platform: "p", Ref: ref} }
 	own, broken, main := lineage("fix"), lineage("broken"), lineage("main")
 	find := func() (disk.Lineage, []string) {
@@ -112,6 +128,7 @@ func TestSource(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer shelf.Close()
 	if _, err := shelf.Mark(t.Context(), own, id, "x"); err != nil {
 		t.Fatal(err)
 	}
@@ -128,10 +145,13 @@ func TestSource(t *testing.T) {
 // begins with.
 func TestPoolsWithoutRefs(t *testing.T) {
 	h, _ := newHost(t)
-	d, err := h.openDisk("dir:"+filepath.Join(t.TempDir(), "pool"), 0)
+	spec := "dir:" + filepath.Join(t.TempDir(), "pool")
+	plainPool(t, spec)
+	d, err := h.openDisk(spec, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer d.Close()
 	old := disk.Lineage{Key: "acme/app@main", Platform: "p"}
 	id := give(t, d, h, old, "f", nil)
 	own := disk.Lineage{Key: "acme/app", Platform: "p", Ref: "main"}

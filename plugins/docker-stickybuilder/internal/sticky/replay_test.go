@@ -55,11 +55,19 @@ type run struct {
 func newSimulation(t *testing.T, policy ConflictPolicy) *simulation {
 	t.Helper()
 	h, _ := newHost(t)
+	// In memory, where there is such a filesystem: every commit syncs all of the pool's.
+	dir, err := os.MkdirTemp("/dev/shm", "sticky-replay-")
+	if err != nil {
+		dir = t.TempDir()
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	h.State = instance.State(filepath.Join(dir, "state"))
 	s := &simulation{
-		t: t, host: h, policy: policy, spec: "dir:" + filepath.Join(t.TempDir(), "pool"),
+		t: t, host: h, policy: policy, spec: "dir:" + filepath.Join(dir, "pool"),
 		now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), random: rand.New(rand.NewPCG(1, 2)),
 	}
 	s.host.Now = func() time.Time { return s.now }
+	plainPool(t, s.spec)
 	return s
 }
 
@@ -73,6 +81,7 @@ func (s *simulation) begin(x target, version string) *run {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	defer pool.Close()
 	id, err := s.host.newID()
 	if err != nil {
 		s.t.Fatal(err)
@@ -117,12 +126,11 @@ func (s *simulation) begin(x target, version string) *run {
 func (s *simulation) finish(r *run) *Report {
 	s.t.Helper()
 	s.now = r.end
-	e := ending{host: s.host, dir: s.host.State.Dir(r.inst.Name), inst: r.inst, policy: history.AllOK, onConflict: s.policy, clean: true, phase: func(string) {}}
+	e := ending{host: s.host, dir: s.host.State.Dir(r.inst.Name), inst: r.inst, policy: history.AllOK, onConflict: s.policy, clean: true, lock: r.lock.File(), phase: func(string) {}}
 	report, err := e.decide(s.t.Context())
 	if err != nil || report.Decision == Discarded {
 		s.t.Fatalf("%+v, %v", report, err)
 	}
-	r.lock.Close()
 	return report
 }
 
@@ -189,10 +197,10 @@ func TestReplayOfAMatrix(t *testing.T) {
 		every   time.Duration
 		version func(int) string
 	}{
-		"one push after the other": {24, 20 * time.Minute, once},
-		// Three pushes begin while the first app is built, and cannot be warm.
-		"pushes that overlap": {48, 5 * time.Minute, once},
-		"dependencies change": {48, 20 * time.Minute, func(push int) string { return fmt.Sprint(push / 16) }},
+		"one push after the other": {16, 20 * time.Minute, once},
+		// A second push begins while the first app is built, and cannot be warm.
+		"pushes that overlap": {24, 10 * time.Minute, once},
+		"dependencies change": {32, 20 * time.Minute, func(push int) string { return fmt.Sprint(push / 16) }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -215,7 +223,7 @@ func TestReplayOfAMatrix(t *testing.T) {
 	t.Run("first", func(t *testing.T) {
 		t.Parallel()
 		// What other systems do in effect. If this were good, the replay would show nothing.
-		share := replay(t, First, 24, 20*time.Minute, once)
+		share := replay(t, First, 12, 20*time.Minute, once)
 		t.Logf("first: %v", share)
 		if share["app"] > 0.2 {
 			t.Errorf("the slow target is warm in %.0f %% of its jobs", 100*share["app"])
@@ -254,6 +262,7 @@ func TestContests(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			defer shelf.Close()
 			if records, err := shelf.Records(t.Context(), simulated); err != nil || len(records) != 2 {
 				t.Errorf("%+v, %v", records, err)
 			}
