@@ -6,20 +6,26 @@
 package plan
 
 import (
-	"math"
+	"slices"
 
 	"github.com/dockerfactory/dockerfactory/shared/layer"
 )
 
 const (
-	// MaxLayers keeps images usable everywhere: dockerd refuses stacks of more
-	// than 125 layers, and images built on top of the result need some of them.
-	MaxLayers = 100
-
-	// tolerance is by how much layers may exceed the target before there is one
-	// more of them.
-	tolerance = 1.1
+	// EngineLayers is how many layers dockerd allows an image to have.
+	EngineLayers = 125
+	// DefaultMaxLayers leaves room for images that are built on top of the result.
+	DefaultMaxLayers = 100
+	// smallTier is the part of a layer that a tier must fill to have a layer of its
+	// own.
+	smallTier = 1.0 / 50
 )
+
+// Options of [Make].
+type Options struct {
+	Target    int64 // compressed bytes of a layer
+	MaxLayers int   // 0 means DefaultMaxLayers
+}
 
 // A Plan is the output layers, bottom first, and what they hold.
 type Plan struct {
@@ -29,58 +35,68 @@ type Plan struct {
 	Names     int   // of files, empty directories included
 	Live      int64 // bytes of all files of the tree, each inode once
 	Duplicate int64 // bytes of contents that are in the tree once more than needed
-	Capped    bool  // the target would have taken more than MaxLayers
+	Capped    bool  // the target would have taken more layers than allowed
+
+	shared   []string // directories that several layers list, sorted
+	isShared map[string]bool
 }
 
-// Make cuts the units, in their order, into layers of about target compressed
-// bytes, all of about one size.
-func Make(tree *layer.Tree, all []*Unit, target int64) *Plan {
+// Make divides the units among layers of about the target size, all of a tier of
+// about one size.
+func Make(tree *layer.Tree, all []*Unit, opts Options) *Plan {
+	if opts.MaxLayers == 0 {
+		opts.MaxLayers = DefaultMaxLayers
+	}
 	p := &Plan{Tree: tree}
-	var total float64
 	for _, u := range all {
-		total += u.Cost
 		copies := int64(len(u.Files()))
 		p.Live += copies * u.Raw
 		p.Duplicate += max(copies-1, 0) * u.Raw
 		p.Names += len(u.Entries)
 	}
-	n := max(1, int(math.Ceil(total/(float64(target)*tolerance))))
-	if n > MaxLayers {
-		n, p.Capped = MaxLayers, true
+	target := float64(opts.Target)
+	for {
+		p.Layers = divide(all, target)
+		if len(p.Layers) <= opts.MaxLayers {
+			break
+		}
+		p.Capped = true
+		target *= max(1.02, float64(len(p.Layers))/float64(opts.MaxLayers))
 	}
-	for _, run := range cut(all, n) {
-		p.Layers = append(p.Layers, Layer{run})
+	for i := range p.Layers {
+		p.Layers[i].order()
 	}
+	p.share()
 	return p
 }
 
-// cut splits units into at most n runs of about equal cost; none is empty, unless
-// there are no units at all.
-func cut(all []*Unit, n int) [][]*Unit {
-	if len(all) == 0 {
-		return [][]*Unit{nil}
-	}
-	left := 0.0
-	for _, u := range all {
-		left += u.Cost
-	}
-	var out [][]*Unit
-	for start := 0; start < len(all); n-- {
-		// What is left is shared out anew for each layer: one huge file then makes
-		// one huge layer and leaves the others even.
-		share, sum, end := left/float64(max(n, 1)), 0.0, start
-		for end < len(all) {
-			c := all[end].Cost
-			// A unit that is nearer to the border from outside begins the next layer.
-			if end > start && n > 1 && sum+c/2 > share {
+// divide cuts each tier on its own, unless it is too small for that.
+func divide(all []*Unit, target float64) []Layer {
+	seq := slices.Clone(all)
+	slices.SortStableFunc(seq, sequence)
+	var out []Layer
+	for start := 0; start < len(seq); {
+		end, size := start, 0.0
+		for end < len(seq) {
+			next, more := tier(seq, end)
+			if size >= target*smallTier && (more >= target*smallTier || next < len(seq)) {
 				break
 			}
-			sum += c
-			end++
+			end, size = next, size+more
 		}
-		out = append(out, all[start:end])
-		left -= sum
+		out = append(out, cut(seq[start:end], target)...)
 		start = end
 	}
+	if len(out) == 0 {
+		return []Layer{{}}
+	}
 	return out
+}
+
+// tier returns where the tier that begins at start ends, and its cost.
+func tier(seq []*Unit, start int) (end int, cost float64) {
+	for end = start; end < len(seq) && seq[end].Group.Tier == seq[start].Group.Tier; end++ {
+		cost += seq[end].Cost
+	}
+	return end, cost
 }

@@ -1,69 +1,93 @@
 package plan
 
 import (
+	"fmt"
 	"math/rand/v2"
-	"slices"
 	"testing"
 )
 
-func TestCut(t *testing.T) {
-	make := func(costs ...float64) (out []*Unit) {
-		for _, c := range costs {
-			out = append(out, &Unit{Cost: c})
-		}
-		return out
+func unitsOf(costs ...float64) (out []*Unit) {
+	for i, c := range costs {
+		out = append(out, &Unit{Cost: c, name: fmt.Sprintf("d%d/f%d", i/10, i)})
 	}
+	return out
+}
+
+func TestCut(t *testing.T) {
 	for name, tt := range map[string]struct {
-		costs []float64
-		n     int
-		want  []int
+		costs  []float64
+		target float64
+		want   string
 	}{
-		"nothing":                      {nil, 3, []int{0}},
-		"one layer":                    {[]float64{1, 2, 3}, 1, []int{3}},
-		"even":                         {[]float64{1, 1, 1, 1, 1, 1}, 3, []int{2, 2, 2}},
-		"a huge one alone":             {[]float64{1, 1, 100, 1, 1}, 3, []int{2, 1, 2}},
-		"fewer units than layers":      {[]float64{5, 5}, 9, []int{1, 1}},
-		"the rest shares what is left": {[]float64{100, 1, 1, 1, 1}, 3, []int{1, 2, 2}},
+		"nothing":                {nil, 3, "[0]"},
+		"one layer":              {[]float64{1, 2, 3}, 6, "[3]"},
+		"even":                   {[]float64{1, 1, 1, 1, 1, 1}, 2, "[2 2 2]"},
+		"a huge one alone":       {[]float64{1, 1, 100, 1, 1}, 2, "[1 2 2]"},
+		"a large one waits":      {[]float64{1, 1, 1, 3, 1, 1, 2, 2}, 4, "[4 2 2]"},
+		"hardly more than fits":  {[]float64{1, 1, 1, 1.2}, 4, "[4]"},
+		"too much for one layer": {[]float64{1, 1, 1, 1.5}, 4, "[2 2]"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []int
-			for _, l := range cut(make(tt.costs...), tt.n) {
-				got = append(got, len(l))
+			for _, l := range cut(unitsOf(tt.costs...), tt.target) {
+				got = append(got, len(l.Units))
 			}
-			if !slices.Equal(got, tt.want) {
+			if fmt.Sprint(got) != tt.want {
 				t.Errorf("got %v, want %v", got, tt.want)
 			}
 		})
 	}
 }
 
-// Whatever the units, the cut keeps all of them in order, makes at most n layers,
-// none empty, and none larger than its share and one unit.
+// Whatever the units, each is in one layer, no layer is empty, and all but those of
+// a single huge unit are of about one size, if units are small.
 func TestCutProperties(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	for range 2000 {
-		var all []*Unit
-		total, largest := 0.0, 0.0
-		for range 1 + rng.IntN(200) {
-			u := &Unit{Cost: rng.ExpFloat64() * 10}
-			total, largest = total+u.Cost, max(largest, u.Cost)
-			all = append(all, u)
+		var costs []float64
+		for range 1 + rng.IntN(300) {
+			costs = append(costs, rng.ExpFloat64()*10)
 		}
-		n := 1 + rng.IntN(20)
-		var flat []*Unit
-		layers := cut(all, n)
-		for _, l := range layers {
-			sum := 0.0
-			for _, u := range l {
-				sum += u.Cost
+		all := unitsOf(costs...)
+		target := 20 + rng.Float64()*500
+		seen := map[*Unit]bool{}
+		layers := cut(all, target)
+		for i, l := range layers {
+			if len(l.Units) == 0 || l.Indivisible != (l.Cost() > target*tolerance && len(l.Units) == 1) {
+				t.Fatalf("layer %d: %d units, %f of %f, indivisible %v", i, len(l.Units), l.Cost(), target, l.Indivisible)
 			}
-			if len(l) == 0 || sum > total/float64(n)+2*largest {
-				t.Fatalf("a layer of %d units and %f of %f in %d layers", len(l), sum, total, n)
+			if !l.Indivisible && l.Cost() > target*1.5+20 {
+				t.Fatalf("layer %d of %d is %f, the target %f", i, len(layers), l.Cost(), target)
 			}
-			flat = append(flat, l...)
+			for _, u := range l.Units {
+				if seen[u] {
+					t.Fatal("a unit is there twice")
+				}
+				seen[u] = true
+			}
 		}
-		if len(layers) > n || !slices.Equal(flat, all) {
-			t.Fatalf("%d layers for %d, order kept %v", len(layers), n, slices.Equal(flat, all))
+		if len(seen) != len(all) {
+			t.Fatalf("%d of %d units", len(seen), len(all))
+		}
+	}
+}
+
+// Many small units make even layers.
+func TestEven(t *testing.T) {
+	rng := rand.New(rand.NewPCG(2, 1))
+	for range 100 {
+		var costs []float64
+		total := 0.0
+		for range 3000 {
+			costs = append(costs, rng.ExpFloat64())
+			total += costs[len(costs)-1]
+		}
+		layers := cut(unitsOf(costs...), 300)
+		mean := total / float64(len(layers))
+		for i, l := range layers {
+			if c := l.Cost(); c < 0.9*mean || c > 1.1*mean {
+				t.Fatalf("layer %d is %f, the mean %f", i, c, mean)
+			}
 		}
 	}
 }
@@ -71,11 +95,11 @@ func TestCutProperties(t *testing.T) {
 // C13: a small target must not make an image that dockerd refuses.
 func TestC13LayersAreCapped(t *testing.T) {
 	var all []*Unit
-	for range 10_000 {
-		all = append(all, &Unit{Cost: 1e6})
+	for i := range 10_000 {
+		all = append(all, &Unit{Cost: 1e6, name: fmt.Sprint(i)})
 	}
-	p := Make(nil, all, 1e6)
-	if len(p.Layers) != MaxLayers || !p.Capped {
+	p := Make(nil, all, Options{Target: 1e6})
+	if len(p.Layers) > DefaultMaxLayers || len(p.Layers) < DefaultMaxLayers/2 || !p.Capped {
 		t.Errorf("%d layers, capped %v", len(p.Layers), p.Capped)
 	}
 }

@@ -11,6 +11,11 @@ import (
 // headerCost is about what a tar header and its padding compress to.
 const headerCost = 64
 
+// smallFile is the size below which copies in different groups are not worth tying
+// the groups together: licences and empty modules are all over an image, and each
+// layer compresses its own copy to a few hundred bytes.
+const smallFile = 4 << 10
+
 // A Unit is what must stay in one layer: a file with all its hard links, and all
 // other files with the same content, so that the compressor's window removes the
 // copies and no layer refers to another.
@@ -24,6 +29,10 @@ type Unit struct {
 	Cost float64
 	// First is where the first of the files was read; all have its content.
 	First layer.Position
+	// Group is what the unit changes together with.
+	Group Group
+
+	name string // the first of the names
 }
 
 // HasContent reports whether there is something to read at First.
@@ -62,8 +71,12 @@ type Estimator func(*layer.Inode) float64
 // Units splits a tree, in the order of the source. Directories that have something
 // in them are no units: every layer repeats the ones that lead to its entries.
 // Window is how far back the layers' compressor sees: copies of a file that is
-// larger cost their full size.
-func Units(tree *layer.Tree, estimate Estimator, window int64) []*Unit {
+// larger cost their full size. Copies of a file smaller than smallFile stay apart
+// where they belong to different groups. A nil group means that nothing is known.
+func Units(tree *layer.Tree, estimate Estimator, window int64, group Grouper) []*Unit {
+	if group == nil {
+		group = ungrouped
+	}
 	type file struct {
 		inode   *layer.Inode
 		entries []layer.Entry
@@ -87,30 +100,39 @@ func Units(tree *layer.Tree, estimate Estimator, window int64) []*Unit {
 		return cmp.Or(a.inode.Source.Compare(b.inode.Source), strings.Compare(a.entries[0].Path, b.entries[0].Path))
 	})
 	var out []*Unit
-	byContent := map[layer.Sum]*Unit{}
+	type content struct {
+		sum   layer.Sum
+		group Group
+	}
+	byContent := map[content]*Unit{}
 	for _, f := range files {
 		first := f.entries[0]
 		if first.Path == "." || (first.Type == layer.Directory && parents[first.Path]) {
 			continue
 		}
 		var u *Unit
-		var content float64
+		var cost float64
+		key := content{sum: f.inode.Sum}
+		if f.inode.Size < smallFile {
+			key.group = group(first.Path)
+		}
 		if f.inode.Size > 0 {
-			u, content = byContent[f.inode.Sum], estimate(f.inode)
+			u, cost = byContent[key], estimate(f.inode)
 		}
 		if u == nil {
 			u = &Unit{First: f.inode.Source, Raw: f.inode.Size}
 			out = append(out, u)
 			if u.Raw > 0 {
-				byContent[f.inode.Sum] = u
+				byContent[key] = u
 			}
 		} else if u.Raw < window {
-			content = 0
+			cost = 0
 		}
-		u.Cost += content
+		u.Cost += cost
 		u.Entries = append(u.Entries, f.entries...)
 	}
 	for _, u := range out {
+		assign(u, group)
 		for _, e := range u.Entries {
 			u.Cost += headerCost + float64(len(e.Path))/2
 		}

@@ -33,11 +33,25 @@ type PlannedLayer struct {
 	Last           string `json:"last"`
 	// Directories are the three that take the most of the layer.
 	Directories []Directory `json:"directories"`
+	// Groups are the three packages, or the like, that take the most of the layer;
+	// Packages is how many packages it has something of.
+	Groups   []LayerGroup `json:"groups"`
+	Packages int          `json:"packages"`
+	// Indivisible says that the layer is one file, with its copies, that is larger
+	// than the target size.
+	Indivisible bool `json:"indivisible,omitempty"`
+}
+
+// A LayerGroup is files of a layer that change together.
+type LayerGroup struct {
+	Tier           string `json:"tier"` // "system packages", "language packages" or "own files"
+	Name           string `json:"name"` // of the package, such as "deb/libc6"; "" for files of no package
+	PredictedBytes int64  `json:"predictedBytes"`
 }
 
 func (a *ImageAnalysis) forecast(s *scanned, p *plan.Plan) {
 	for i := range p.Layers {
-		l := planned(s, p.Layers[i].Units)
+		l := planned(p, i)
 		a.After.Layers = append(a.After.Layers, l)
 		a.After.PredictedBytes += l.PredictedBytes
 		a.After.FileBytes += l.FileBytes
@@ -53,29 +67,24 @@ func ratio(after, before int64) float64 {
 	return float64(after) / float64(before)
 }
 
-func planned(s *scanned, contents []*plan.Unit) PlannedLayer {
-	var l PlannedLayer
+func planned(p *plan.Plan, index int) PlannedLayer {
+	l := PlannedLayer{Indivisible: p.Layers[index].Indivisible}
 	var cost float64
-	parents := map[string]bool{".": true}
 	dirs := map[string]*Directory{}
+	groups := map[plan.Group]float64{}
+	contents := p.Layers[index].Units
 	for _, u := range contents {
 		cost += u.Cost
+		groups[u.Group] += u.Cost
 		n := int64(len(u.Files()))
 		l.FileBytes += n * u.Raw
 		l.DuplicateBytes += max(n-1, 0) * u.Raw
 		for name := range u.LeadNames {
 			directory(dirs, name).FileBytes += u.Raw
 		}
-		for _, e := range u.Entries {
-			for dir := path.Dir(e.Path); !parents[dir]; dir = path.Dir(dir) {
-				parents[dir] = true
-			}
-		}
-		l.Entries += len(u.Entries)
 	}
-	l.Entries += len(parents)
-	if root, _ := s.tree.Lookup("."); root.Implied {
-		l.Entries--
+	for range p.Items(index) {
+		l.Entries++
 	}
 	l.PredictedBytes = int64(cost)
 	if n := len(contents); n > 0 {
@@ -83,7 +92,25 @@ func planned(s *scanned, contents []*plan.Unit) PlannedLayer {
 		l.First, l.Last = contents[0].Entries[0].Path, last[len(last)-1].Path
 	}
 	l.Directories = largest(dirs, 3)
+	l.Groups = largestGroups(groups, 3)
+	for g := range groups {
+		if g.Key != "" {
+			l.Packages++
+		}
+	}
 	return l
+}
+
+// largestGroups names the groups that take the most of a layer.
+func largestGroups(groups map[plan.Group]float64, top int) []LayerGroup {
+	out := make([]LayerGroup, 0, len(groups))
+	for g, cost := range groups {
+		out = append(out, LayerGroup{Tier: g.Tier.String(), Name: g.Key, PredictedBytes: int64(cost)})
+	}
+	slices.SortFunc(out, func(a, b LayerGroup) int {
+		return cmp.Or(cmp.Compare(b.PredictedBytes, a.PredictedBytes), cmp.Compare(a.Tier, b.Tier), cmp.Compare(a.Name, b.Name))
+	})
+	return slices.Clone(out[:min(len(out), top)])
 }
 
 // realize enters what the layers have become.

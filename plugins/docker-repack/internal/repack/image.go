@@ -90,11 +90,14 @@ func (r *run) survey(ctx context.Context, o *original, sp *spool, platform, pref
 			target = math.MaxInt64
 			r.warn("%s: all is in one layer, for files have attributes of overlay mounts (trusted.overlay.*) that would hide other layers", platform)
 		}
-		all := plan.Units(s.tree, s.estimate, r.codec.window)
-		if err := calibrate(ctx, s, all, r.codec, r.opts.Jobs); err != nil {
+		all := plan.Units(s.tree, s.estimate, r.codec.window, nil)
+		opts := plan.Options{Target: target}
+		// Where repetitions lie depends on the layers, and the layers on the sizes:
+		// the first plan is for the estimate.
+		if err := estimate(ctx, s, plan.Make(s.tree, all, opts), r.codec, r.opts.Jobs); err != nil {
 			return err
 		}
-		p = plan.Make(s.tree, all, target)
+		p = plan.Make(s.tree, all, opts)
 		s.digest = s.tree.Digest().String()
 		fmt.Fprintf(step, "%d files in %d layers, tree %s\n", p.Names, len(p.Layers), s.digest)
 		return nil
@@ -102,7 +105,7 @@ func (r *run) survey(ctx context.Context, o *original, sp *spool, platform, pref
 		return nil, nil, err
 	}
 	if p.Capped {
-		r.warn("%s: layers of the target size would be more than %d, so they are larger", platform, plan.MaxLayers)
+		r.warn("%s: layers of the target size would be more than %d, so they are larger", platform, plan.DefaultMaxLayers)
 	}
 	return s, p, nil
 }
@@ -125,7 +128,7 @@ func (r *run) layers(ctx context.Context, s *scanned, p *plan.Plan, prefix strin
 			case <-ctx.Done():
 				return context.Cause(ctx)
 			}
-			w, err := writeLayer(ctx, s, &p.Layers[i], r.codec, r.opts.TempDir, func(done, total int64) {
+			w, err := writeLayer(ctx, s, p, i, r.codec, r.opts.TempDir, func(done, total int64) {
 				step.Bytes("compressing "+id, done, total)
 			})
 			<-compressors

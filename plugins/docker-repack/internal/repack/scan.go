@@ -58,11 +58,21 @@ func (c *contents) offset(ordinal int) int64 {
 	return c.offsets[sort.SearchInts(c.ordinals, ordinal)]
 }
 
+// locate returns where in the spool a content is.
+func (s *scanned) locate(from layer.Position) (*segment, int64) {
+	c := s.contents[from.Layer]
+	return c.segment, c.offset(from.Ordinal)
+}
+
 // estimate returns about how many compressed bytes a file's content takes, as the
 // spool's frames have it.
 func (s *scanned) estimate(in *layer.Inode) float64 {
-	c := s.contents[in.Source.Layer]
-	return c.segment.estimate(c.offset(in.Source.Ordinal), in.Size)
+	segment, off := s.locate(in.Source)
+	sum := 0.0
+	for p := range segment.pieces(off, in.Size) {
+		sum += p.packed
+	}
+	return sum
 }
 
 // scan reads all layers of an image, at most jobs at a time, and merges them.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"os"
 	"sync"
 	"syscall"
@@ -61,6 +62,7 @@ type spool struct {
 type frame struct {
 	offset int64 // in the file
 	length int32 // compressed
+	marks  []mark
 }
 
 func newSpool(dir string, jobs int) (*spool, error) {
@@ -154,12 +156,13 @@ func (g *segment) emit() error {
 func (s *spool) store(raw []byte) (frame, error) {
 	data := s.encoder.EncodeAll(raw, nil)
 	s.mu.Lock()
-	f := frame{s.end, int32(len(data))}
+	f := frame{offset: s.end, length: int32(len(data))}
 	s.end += int64(len(data))
 	s.mu.Unlock()
 	if _, err := s.file.WriteAt(data, f.offset); err != nil {
 		return frame{}, fmt.Errorf("spooling contents: %w", explainDisk(err))
 	}
+	f.marks = fingerprint(raw)
 	return f, nil
 }
 
@@ -173,17 +176,27 @@ func (g *segment) flush() error {
 	return errors.Join(err, g.err)
 }
 
-// estimate returns about how many compressed bytes the n bytes at off take.
-func (g *segment) estimate(off, n int64) float64 {
-	var sum float64
-	for n > 0 {
-		i := off / frameSize
-		length := min(frameSize, g.size-i*frameSize)
-		part := min(n, i*frameSize+length-off)
-		sum += float64(g.frames[i].length) * float64(part) / float64(length)
-		off, n = off+part, n-part
+// A piece is the part of a content that lies in one frame.
+type piece struct {
+	frame  *frame
+	offset uint32 // in the frame, uncompressed
+	size   int64
+	packed float64 // its share of the compressed frame, in bytes
+}
+
+// pieces yields the parts of the n bytes at off.
+func (g *segment) pieces(off, n int64) iter.Seq[piece] {
+	return func(yield func(piece) bool) {
+		for n > 0 {
+			i := off / frameSize
+			length := min(frameSize, g.size-i*frameSize)
+			part := min(n, i*frameSize+length-off)
+			if part <= 0 || !yield(piece{&g.frames[i], uint32(off % frameSize), part, float64(g.frames[i].length) * float64(part) / float64(length)}) {
+				return
+			}
+			off, n = off+part, n-part
+		}
 	}
-	return sum
 }
 
 // A spoolReader reads contents out of segments; it keeps the last frame, because

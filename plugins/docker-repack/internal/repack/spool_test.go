@@ -54,7 +54,9 @@ func TestSpoolGivesBackWhatItGot(t *testing.T) {
 			if err := r.copy(&got, segments[i], off, int64(len(want))); err != nil || !bytes.Equal(got.Bytes(), want) {
 				t.Fatalf("content %d of segment %d is not what was written (%v)", k, i, err)
 			}
-			estimated += segments[i].estimate(off, int64(len(want)))
+			for p := range segments[i].pieces(off, int64(len(want))) {
+				estimated += p.packed
+			}
 			off += int64(len(want))
 		}
 		var stored int64

@@ -66,7 +66,7 @@ func (c *countingReader) Read(p []byte) (int, error) {
 
 // writeLayer writes and compresses one output layer.
 // Progress is told how many uncompressed bytes are done, of how many.
-func writeLayer(ctx context.Context, s *scanned, l *plan.Layer, c codec, dir string, progress func(done, total int64)) (_ *written, err error) {
+func writeLayer(ctx context.Context, s *scanned, p *plan.Plan, index int, c codec, dir string, progress func(done, total int64)) (_ *written, err error) {
 	f, remove, err := tempFile(dir, "docker-repack-layer-*")
 	if err != nil {
 		return nil, err
@@ -82,8 +82,8 @@ func writeLayer(ctx context.Context, s *scanned, l *plan.Layer, c codec, dir str
 	if err != nil {
 		return nil, err
 	}
-	meter := &meter{total: rawSize(l), tell: progress}
-	entries, err := writeTar(ctx, io.MultiWriter(z, plain, meter), s, l)
+	meter := &meter{total: rawSize(&p.Layers[index]), tell: progress}
+	entries, err := writeTar(ctx, io.MultiWriter(z, plain, meter), s, p, index)
 	progress(meter.total, meter.total)
 	if closed := z.Close(); err == nil {
 		err = closed
@@ -105,8 +105,8 @@ func writeLayer(ctx context.Context, s *scanned, l *plan.Layer, c codec, dir str
 	}, nil
 }
 
-// writeTar writes a layer as a tar stream and returns how many entries it has.
-func writeTar(ctx context.Context, w io.Writer, s *scanned, l *plan.Layer) (int, error) {
+// writeTar writes a layer of the plan as a tar stream and returns how many entries it has.
+func writeTar(ctx context.Context, w io.Writer, s *scanned, p *plan.Plan, index int) (int, error) {
 	reader, err := newSpoolReader()
 	if err != nil {
 		return 0, err
@@ -114,7 +114,7 @@ func writeTar(ctx context.Context, w io.Writer, s *scanned, l *plan.Layer) (int,
 	defer reader.close()
 	t := tar.NewWriter(w)
 	entries := 0
-	for item := range l.Items(s.tree) {
+	for item := range p.Items(index) {
 		if err := context.Cause(ctx); err != nil {
 			return 0, err
 		}

@@ -1,0 +1,100 @@
+package plan
+
+import "slices"
+
+const (
+	// tolerance is by how much layers may exceed the target before there is one
+	// more of them.
+	tolerance = 1.1
+	// reach is how far from its share of the whole a layer may end, to either side,
+	// in favour of a better seam.
+	reach = 0.04
+)
+
+// cut splits the units, which are in sequence, into layers of about target bytes.
+// None is empty, unless there are no units at all. Units larger than a layer get
+// one of their own.
+func cut(units []*Unit, target float64) []Layer {
+	var out []Layer
+	var small []*Unit
+	rest := 0.0
+	for _, u := range units {
+		if u.Cost > target*tolerance {
+			out = append(out, Layer{Units: []*Unit{u}, Indivisible: true})
+			continue
+		}
+		small = append(small, u)
+		rest += u.Cost
+	}
+	if len(small) == 0 && len(out) > 0 {
+		return out
+	}
+	return append(out, even(small, target)...)
+}
+
+func layersFor(total, target float64) int {
+	n := int(total / (target * tolerance))
+	if float64(n)*target*tolerance < total {
+		n++
+	}
+	return n
+}
+
+// even splits units into runs of about equal cost that end at good seams. What is left is shared out anew for each layer. A unit that would take a layer
+// beyond its share waits for the next one while smaller ones still fit.
+func even(units []*Unit, target float64) []Layer {
+	left := 0.0
+	for _, u := range units {
+		left += u.Cost
+	}
+	var out []Layer
+	var waiting []*Unit
+	n := layersFor(left, target)
+	for start := 0; len(waiting) > 0 || start < len(units); n = max(n-1, layersFor(left, target*(1+2*reach))) {
+		if n <= 1 {
+			out = append(out, Layer{Units: append(waiting, units[start:]...)})
+			break
+		}
+		share := left / float64(n)
+		var l Layer
+		l.Units, waiting = waiting, nil
+		sum, wait := 0.0, 0.0
+		for _, u := range l.Units {
+			sum += u.Cost
+		}
+		best, bestSum, bestUnits := -1, 0.0, 0
+		var bestWaiting []*Unit
+		var bestSeam seam
+		low, high := share*(1-reach), share*(1+reach)
+		i := start
+		for ; i < len(units); i++ {
+			if len(l.Units) > 0 && sum >= low && sum <= high && i > 0 {
+				if s := seamBetween(units[i-1], units[i]); best < 0 || s.compare(bestSeam) < 0 {
+					best, bestSum, bestUnits, bestWaiting, bestSeam = i, sum, len(l.Units), slices.Clone(waiting), s
+				}
+			}
+			u := units[i]
+			if sum+u.Cost > high {
+				if sum >= low || (len(l.Units) > 0 && wait+u.Cost > share) {
+					break
+				}
+				if len(l.Units) > 0 {
+					waiting, wait = append(waiting, u), wait+u.Cost
+					continue
+				}
+			}
+			l.Units = append(l.Units, u)
+			sum += u.Cost
+		}
+		if best >= 0 {
+			l.Units, sum, waiting, i = l.Units[:bestUnits], bestSum, bestWaiting, best
+		}
+		start = i
+		left -= sum
+		out = append(out, l)
+	}
+	if len(out) == 0 {
+		return []Layer{{}}
+	}
+	return out
+}

@@ -1,0 +1,131 @@
+package plan
+
+import (
+	"fmt"
+	"iter"
+	"path"
+	"slices"
+
+	"github.com/dockerfactory/dockerfactory/shared/layer"
+)
+
+// An Item is one entry of an output layer's tar stream.
+type Item struct {
+	Path   string
+	Inode  *layer.Inode
+	LinkTo string // an earlier item that this is a hard link to, or ""
+	// Content is where the bytes of a file that has some are to be read.
+	Content layer.Position
+}
+
+// HasContent reports whether the item's bytes have to be read.
+func (i Item) HasContent() bool {
+	return i.LinkTo == "" && i.Inode.Type == layer.Regular && i.Inode.Size > 0
+}
+
+// Items yields the entries of a layer in the order of its tar stream.
+//
+// Before an entry come the directories that lead to it, unless the layer has them
+// already: engines unpack a layer on its own, and a directory that it does not
+// list becomes root's, 0755. They have their final attributes but for one: the
+// time of a directory that several layers list is 0 in all of them but the top
+// layer, which lists all of those. The top layer's is what counts, and a package
+// that comes or goes changes the time of directories such as usr/lib: with the
+// true one, it would change every layer of the image.
+func (p *Plan) Items(index int) iter.Seq[Item] {
+	return func(yield func(Item) bool) {
+		i := itemizer{plan: p, top: index == len(p.Layers)-1, yield: yield, directories: map[string]bool{}}
+		if !i.parents(".") { // also of a tree that is nothing but its root
+			return
+		}
+		if i.top {
+			for _, dir := range p.shared {
+				if !i.parents(path.Join(dir, "x")) {
+					return
+				}
+			}
+		}
+		for _, u := range p.Layers[index].Units {
+			if !i.unit(u) {
+				return
+			}
+		}
+	}
+}
+
+type itemizer struct {
+	plan        *Plan
+	top         bool
+	yield       func(Item) bool
+	directories map[string]bool // that the layer has already
+}
+
+func (i *itemizer) unit(u *Unit) bool {
+	first := ""
+	for n, e := range u.Entries {
+		if !i.parents(e.Path) {
+			return false
+		}
+		item := Item{Path: e.Path, Inode: e.Inode, Content: u.First}
+		if u.leads(n) {
+			first = e.Path
+		} else {
+			item.LinkTo = first
+		}
+		if e.Type == layer.Directory {
+			i.directories[e.Path] = true
+		}
+		if !i.yield(item) {
+			return false
+		}
+	}
+	return true
+}
+
+func (i *itemizer) parents(name string) bool {
+	dir := path.Dir(name)
+	if i.directories[dir] {
+		return true
+	}
+	if dir != "." && !i.parents(dir) {
+		return false
+	}
+	i.directories[dir] = true
+	e, ok := i.plan.Tree.Lookup(dir)
+	if !ok {
+		panic(fmt.Sprintf("directory %q is not in the tree of its own entries", dir))
+	}
+	if dir == "." && e.Implied {
+		return true // the source has no entry for it: engines make their own
+	}
+	inode := e.Inode
+	if !i.top && i.plan.isShared[dir] {
+		timeless := *inode
+		timeless.Sec, timeless.Nsec = 0, 0
+		inode = &timeless
+	}
+	return i.yield(Item{Path: dir, Inode: inode})
+}
+
+// share finds the directories that several layers list.
+func (p *Plan) share() {
+	in := map[string]int{} // the last layer that was seen to list it
+	p.isShared, p.shared = map[string]bool{}, nil
+	for n := range p.Layers {
+		for _, u := range p.Layers[n].Units {
+			for _, e := range u.Entries {
+				for dir := path.Dir(e.Path); in[dir] != n+1; dir = path.Dir(dir) {
+					if in[dir] != 0 && !p.isShared[dir] {
+						p.isShared[dir] = true
+						p.shared = append(p.shared, dir)
+					}
+					in[dir] = n + 1
+					if dir == "." {
+						break
+					}
+				}
+			}
+		}
+	}
+	slices.Sort(p.shared)
+}
