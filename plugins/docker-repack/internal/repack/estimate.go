@@ -250,7 +250,7 @@ func (s *scanned) try(ctx context.Context, sample stretch, c codec) (float64, pr
 	}
 	defer reader.close()
 	var out counter
-	z, err := c.open(&out)
+	z, err := c.open(&out, 4*sampleSize)
 	if err != nil {
 		return 0, want, err
 	}

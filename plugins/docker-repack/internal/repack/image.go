@@ -90,7 +90,14 @@ func (r *run) survey(ctx context.Context, o *original, sp *spool, platform, pref
 			target = math.MaxInt64
 			r.warn("%s: all is in one layer, for files have attributes of overlay mounts (trusted.overlay.*) that would hide other layers", platform)
 		}
-		all := plan.Units(s.tree, s.estimate, r.codec.window, nil)
+		group, problems, err := s.groups()
+		if err != nil {
+			return err
+		}
+		for _, p := range problems {
+			fmt.Fprintf(step, "packages are not known: %s\n", p)
+		}
+		all := plan.Units(s.tree, s.estimate, r.codec.window, group)
 		opts := plan.Options{Target: target}
 		// Where repetitions lie depends on the layers, and the layers on the sizes:
 		// the first plan is for the estimate.

@@ -78,7 +78,7 @@ func writeLayer(ctx context.Context, s *scanned, p *plan.Plan, index int, c code
 	}()
 	packed, plain, size := sha256.New(), sha256.New(), counter(0)
 	buffered := bufio.NewWriterSize(f, 256<<10)
-	z, err := c.open(io.MultiWriter(buffered, packed, &size), rawSize(l))
+	z, err := c.open(io.MultiWriter(buffered, packed, &size), rawSize(&p.Layers[index]))
 	if err != nil {
 		return nil, err
 	}
