@@ -123,7 +123,7 @@ func TestTorture(t *testing.T) {
 				t.Errorf("%s %s", c.Why, diff)
 			}
 			for i, data := range out {
-				if err := plainlyWritten(data, tree); err != nil {
+				if err := plainlyWritten(data, tree, i == len(out)-1); err != nil {
 					t.Errorf("layer %d: %v", i, err)
 				}
 			}

@@ -47,7 +47,7 @@ func TestStacksAgainstOverlay(t *testing.T) {
 			return fmt.Sprintf("the result's tree is %s", r.Images[0].Tree)
 		}
 		for i, data := range out {
-			if err := plainlyWritten(data, want); err != nil {
+			if err := plainlyWritten(data, want, i == len(out)-1); err != nil {
 				return fmt.Sprintf("output layer %d: %v", i, err)
 			}
 		}
