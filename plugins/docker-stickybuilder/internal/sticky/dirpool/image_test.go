@@ -8,10 +8,13 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/dirpool"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disk"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disktest"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/durable"
+	"github.com/dockerfactory/dockerfactory/shared/fault"
 	"github.com/dockerfactory/dockerfactory/shared/progress"
 )
 
@@ -94,5 +97,25 @@ func TestHalfMadePoolInAFile(t *testing.T) {
 	}
 	if w, _ := cloneHead(t, openWith(t, dir, inFile(t)), "a"); w.Backing != dir {
 		t.Errorf("%+v", w)
+	}
+}
+
+// There is room inside the file and none around it: nothing is begun.
+func TestNoRoomAroundThePool(t *testing.T) {
+	top := mount(t, "tmpfs", 1200<<20)
+	p := openWith(t, filepath.Join(top, "pool"), inFile(t))
+	f, err := os.Create(filepath.Join(top, "ballast"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for at := int64(0); unix.Fallocate(int(f.Fd()), 0, at, 1<<20) == nil; at += 1 << 20 {
+	}
+	_, _, err = p.Clone(t.Context(), disktest.Lineage, disktest.Lineage, newID("a"), progress.Discard.Step(""))
+	if !errors.Is(err, disk.ErrNoSpace) || !strings.Contains(fault.HintOf(err), "disk gc") {
+		t.Errorf("%v (hint %q)", err, fault.HintOf(err))
+	}
+	if copies, err := p.Copies(t.Context()); err != nil || len(copies) != 0 {
+		t.Errorf("left %v, %v", copies, err)
 	}
 }
