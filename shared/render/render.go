@@ -30,10 +30,20 @@ func (f *Flags) AddTo(cmd *cobra.Command, quiet string) {
 	}
 }
 
-// Validate checks the template before any work is done.
-func (f Flags) Validate() error {
-	_, err := f.template()
-	return err
+// Validate checks the template before any work is done: its syntax and, for each
+// of the results, which are of the types that Print will be given, that the fields
+// it names exist.
+func (f Flags) Validate(results ...any) error {
+	t, err := f.template()
+	if err != nil || t == nil {
+		return err
+	}
+	for _, r := range results {
+		if err := checkFields(t, reflect.TypeOf(r)); err != nil {
+			return fmt.Errorf("checking --format %q: %w", f.Format, err)
+		}
+	}
+	return nil
 }
 
 func (f Flags) template() (templateExecutor, error) {

@@ -53,3 +53,35 @@ func TestValidateRejectsABadTemplate(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+type part struct{ Size int }
+
+type result struct {
+	Name  string
+	Done  bool
+	Parts []part
+	First *part
+	By    map[string]part
+	Next  *result
+	Any   any
+}
+
+func (result) Method() string { return "" }
+
+func TestValidateFindsMissingFields(t *testing.T) {
+	for format, ok := range map[string]bool{
+		"{{.Name}}": true, "{{.Nme}}": false, "{{.Method}}": true,
+		"{{range .Parts}}{{.Size}}{{end}}": true, "{{range .Parts}}{{.Sze}}{{end}}": false,
+		"{{(index .Parts 0).Size}}": true, "{{(index .Parts 0).Sze}}": false, "{{(index .Parts 7).Size}}": true,
+		"{{.First.Size}}": true, "{{.First.Sze}}": false, "{{.Next.Next.Nme}}": false,
+		"{{range .By}}{{.Sze}}{{end}}": false, "{{.Any.Thing}}": true,
+		"{{if .Done}}{{.Nme}}{{end}}": false, "{{if not .Done}}{{.Nme}}{{end}}": false, "{{if .Done}}x{{else}}{{.Nme}}{{end}}": false,
+		"{{json .}}": true, "table": true, "json": true,
+	} {
+		for _, data := range []any{result{}, &result{}, []result{}, (*result)(nil)} {
+			if err := (render.Flags{Format: format}).Validate(data); (err == nil) != ok {
+				t.Errorf("%s of %T: %v", format, data, err)
+			}
+		}
+	}
+}

@@ -64,7 +64,7 @@ func runPlan(ctx context.Context, dockerCLI command.Cli, opts planOptions, arg s
 	if err != nil {
 		return err
 	}
-	if err := opts.output.Validate(); err != nil {
+	if err := opts.output.Validate(repack.Analysis{}); err != nil {
 		return cliplugin.Usage(err)
 	}
 	if err := opts.analysis.validate(); err != nil {

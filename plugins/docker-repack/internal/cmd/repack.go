@@ -157,7 +157,11 @@ func (opts *repackOptions) parse(args []string) (o repack.Options, source, dest 
 	if o, err = opts.layers.parse(); err != nil {
 		return fail(err)
 	}
-	if err := opts.output.Validate(); err != nil {
+	var printed any = outcome{}
+	if opts.dryRun {
+		printed = repack.Analysis{}
+	}
+	if err := opts.output.Validate(printed); err != nil {
 		return fail(err)
 	}
 	if opts.dryRun && opts.output.Quiet {

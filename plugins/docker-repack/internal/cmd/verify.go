@@ -55,7 +55,7 @@ Indexes are compared platform by platform.` +
 }
 
 func runVerify(ctx context.Context, dockerCLI command.Cli, opts verifyOptions, args []string) error {
-	if err := opts.output.Validate(); err != nil {
+	if err := opts.output.Validate(repack.Comparison{}); err != nil {
 		return cliplugin.Usage(err)
 	}
 	platforms, err := opts.workFlags.parse()

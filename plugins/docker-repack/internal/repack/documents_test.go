@@ -174,10 +174,12 @@ func TestLeftBehind(t *testing.T) {
 	}
 	sig := mutate.Subject(mutate.ConfigMediaType(empty.Image, "application/x.sig"), *desc).(v1.Image)
 	push(t, host+"/app:sig", sig)
-	push(t, host+"/app:"+strings.Replace(digest.String(), ":", "-", 1)+".sig", sig)
+	for _, ending := range []string{".sig", ".att", ".sbom"} {
+		push(t, host+"/app:"+strings.Replace(digest.String(), ":", "-", 1)+ending, sig)
+	}
 	r := run(t, host+"/app:1", host+"/app:out", repack.Options{})
 	got := repack.LeftBehind(t.Context(), resolve(t, parse(t, host+"/app:1")), r, image.Options{})
-	if len(got) != 1 || !strings.Contains(got[0], "1 × application/x.sig, 1 × cosign signature tag") {
+	if len(got) != 1 || !strings.Contains(got[0], "1 × application/x.sig, 1 × cosign SBOM tag, 1 × cosign attestation tag, 1 × cosign signature tag") {
 		t.Errorf("got %q", got)
 	}
 }

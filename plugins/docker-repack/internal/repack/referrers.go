@@ -42,9 +42,11 @@ func LeftBehind(ctx context.Context, source image.Subject, r *Result, o image.Op
 				}
 			}
 		}
-		// Where cosign put signatures before registries knew referrers.
-		if _, err := remote.Head(repo.Tag(strings.Replace(d, ":", "-", 1)+".sig"), o.Remote(ctx)...); err == nil {
-			count["cosign signature tag"]++
+		// Where cosign put things before registries knew referrers.
+		for ending, kind := range map[string]string{".sig": "cosign signature tag", ".att": "cosign attestation tag", ".sbom": "cosign SBOM tag"} {
+			if _, err := remote.Head(repo.Tag(strings.Replace(d, ":", "-", 1)+ending), o.Remote(ctx)...); err == nil {
+				count[kind]++
+			}
 		}
 		if len(count) == 0 {
 			continue
