@@ -2,15 +2,18 @@ package image
 
 import (
 	"archive/tar"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path"
+	"syscall"
 
 	"github.com/dockerfactory/dockerfactory/shared/fault"
 	"github.com/dockerfactory/dockerfactory/shared/layer"
+	"github.com/dockerfactory/dockerfactory/shared/progress"
 )
 
 // files are what a layout, or an archive's content, is made of. Names are
@@ -53,9 +56,9 @@ type span struct{ offset, size int64 }
 const maxEntries = 100_000
 
 // openArchive indexes a tar file. One that cannot be read by offset, since it is
-// compressed or no regular file, is first written out into tempDir, to a file
-// without a name.
-func openArchive(name, tempDir string) (*archive, error) {
+// compressed or no regular file, is first written out into the temporary
+// directory, to a file without a name.
+func openArchive(ctx context.Context, name string, o Options) (*archive, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
@@ -78,7 +81,7 @@ func openArchive(name, tempDir string) (*archive, error) {
 		return nil, err
 	}
 	defer plain.Close()
-	return spoolArchive(plain, tempDir)
+	return spoolArchive(ctx, plain, "unpacking "+name, o)
 }
 
 // compressed reports whether a file does not begin as a tar file does.
@@ -89,20 +92,39 @@ func compressed(f io.ReaderAt) bool {
 }
 
 // spoolArchive writes a stream to a temporary file and indexes that.
-func spoolArchive(r io.Reader, tempDir string) (*archive, error) {
-	f, err := os.CreateTemp(tempDir, "docker-archive-*")
+func spoolArchive(ctx context.Context, r io.Reader, what string, o Options) (_ *archive, err error) {
+	step := o.step(what)
+	defer func() { step.Done(err) }()
+	f, err := os.CreateTemp(o.TempDir, "docker-archive-*")
 	if err != nil {
 		return nil, fmt.Errorf("creating a temporary file: %w", err)
 	}
 	os.Remove(f.Name()) // where open files cannot be removed, it stays
-	if _, err = io.Copy(f, r); err == nil {
+	if _, err = io.Copy(f, &counted{r: readerWithContext{ctx, r}, step: step}); err == nil {
 		_, err = f.Seek(0, io.SeekStart)
 	}
 	if err != nil {
 		f.Close()
+		if errors.Is(err, syscall.ENOSPC) {
+			err = fault.Hint(err, "the directory for temporary files takes the archive as a whole: choose another, by TMPDIR for one")
+		}
 		return nil, fmt.Errorf("storing the archive in a temporary file: %w", err)
 	}
 	return indexArchive(f)
+}
+
+// counted tells a step how much has been read, of nobody knows how much.
+type counted struct {
+	r    io.Reader
+	n    int64
+	step progress.Step
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	c.step.Bytes("archive", c.n, 0)
+	return n, err
 }
 
 func indexArchive(f *os.File) (*archive, error) {

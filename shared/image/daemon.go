@@ -66,7 +66,7 @@ func saveFromEngine(ctx context.Context, ref Reference, o Options) (files, error
 		return nil, explainEngine(err, ref)
 	}
 	defer r.Close()
-	a, err := spoolArchive(r, o.TempDir)
+	a, err := spoolArchive(ctx, r, "saving "+ref.engineName()+" from the engine", o)
 	if err != nil {
 		return nil, fmt.Errorf("saving the image from the engine: %w", err)
 	}

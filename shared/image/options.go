@@ -6,6 +6,8 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+
+	"github.com/dockerfactory/dockerfactory/shared/progress"
 )
 
 // Options say how images are accessed. The zero value is anonymous access to
@@ -19,6 +21,15 @@ type Options struct {
 	Engine Engine
 	// TempDir is for archives that cannot be read by offset; "" means the system's.
 	TempDir string
+	// Progress is told about what Resolve has to copy there; nil means nobody listens.
+	Progress progress.Reporter
+}
+
+func (o Options) step(name string) progress.Step {
+	if o.Progress == nil {
+		return progress.Discard.Step(name)
+	}
+	return o.Progress.Step(name)
 }
 
 // RoundTripper is the transport for registries: Transport, or the default one,

@@ -81,10 +81,8 @@ func withoutSlashes(s string) (scheme, rest string, err error) {
 	if !found || scheme == "docker" || !slices.Contains(Schemes, scheme+"://") {
 		return "docker", s, nil
 	}
-	if strings.HasPrefix(rest, "/") || strings.HasPrefix(rest, ".") {
-		return scheme, rest, nil
-	}
-	if _, err := name.ParseReference(s); err != nil {
+	_, noName := name.ParseReference(s)
+	if noName != nil || strings.HasPrefix(rest, "/") || strings.HasPrefix(rest, ".") {
 		return scheme, rest, nil
 	}
 	return "", "", fault.Hint(fmt.Errorf("image reference %q is ambiguous", s), "write %s://%s, or docker://%s for the image of that name", scheme, rest, s)

@@ -106,9 +106,9 @@ func resolve(ctx context.Context, ref Reference, o Options) (Subject, error) {
 	case Layout:
 		f, err = openLayoutDir(ref)
 	case OCIArchive:
-		f, err = openArchive(ref.Dir, o.TempDir)
+		f, err = openArchive(ctx, ref.Dir, o)
 	case DockerArchive:
-		f, err = openArchive(ref.Dir, o.TempDir)
+		f, err = openArchive(ctx, ref.Dir, o)
 		find = resolveDockerArchive
 	case Daemon:
 		f, err = saveFromEngine(ctx, ref, o)

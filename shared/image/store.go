@@ -130,6 +130,7 @@ func (i *storedIndex) Digest() (v1.Hash, error)                  { return i.desc
 func (i *storedIndex) Size() (int64, error)                      { return int64(len(i.raw)), nil }
 func (i *storedIndex) RawManifest() ([]byte, error)              { return i.raw, nil }
 func (i *storedIndex) IndexManifest() (*v1.IndexManifest, error) { return i.manifest.DeepCopy(), nil }
+
 func (i *storedIndex) Image(h v1.Hash) (v1.Image, error) {
 	d, err := i.child(h)
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/dockerfactory/dockerfactory/shared/dockerauth"
 	"github.com/dockerfactory/dockerfactory/shared/fault"
 	"github.com/dockerfactory/dockerfactory/shared/image"
+	"github.com/dockerfactory/dockerfactory/shared/progress"
 )
 
 // platformNames are what completion offers.
@@ -150,12 +151,13 @@ func (f *analysisFlags) write(a *repack.Analysis) error {
 	return report.WriteFile(f.file, a)
 }
 
-func imageOptions(dockerCLI command.Cli, jobs int, tempDir string) image.Options {
+func imageOptions(dockerCLI command.Cli, jobs int, tempDir string, p progress.Reporter) image.Options {
 	return image.Options{
 		Keychain:  dockerauth.Keychain(dockerCLI.ConfigFile()),
 		UserAgent: "docker-repack/" + cliplugin.Version(),
 		Jobs:      jobs,
 		Engine:    dockerCLI.Client(), // connects when it is asked something
 		TempDir:   tempDir,
+		Progress:  p,
 	}
 }

@@ -96,7 +96,7 @@ func printPlan(ctx context.Context, dockerCLI command.Cli, source image.Referenc
 	}
 	defer d.Close()
 	o.Progress = d
-	subject, err := image.Resolve(ctx, source, imageOptions(dockerCLI, out.jobs, o.TempDir))
+	subject, err := image.Resolve(ctx, source, imageOptions(dockerCLI, out.jobs, o.TempDir, d))
 	if err != nil {
 		return err
 	}

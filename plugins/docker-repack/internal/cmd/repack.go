@@ -113,7 +113,7 @@ func runRepack(cmd *cobra.Command, dockerCLI command.Cli, opts repackOptions, ar
 	}
 	defer d.Close()
 	o.Progress = d
-	result, err := repackImage(ctx, source, dest, o, imageOptions(dockerCLI, opts.jobs, o.TempDir))
+	result, err := repackImage(ctx, source, dest, o, imageOptions(dockerCLI, opts.jobs, o.TempDir, d))
 	d.Close()
 	if err != nil {
 		return err

@@ -75,7 +75,7 @@ func runVerify(ctx context.Context, dockerCLI command.Cli, opts verifyOptions, a
 	defer d.Close()
 	var subjects [2]image.Subject
 	for i, ref := range refs {
-		if subjects[i], err = image.Resolve(ctx, ref, imageOptions(dockerCLI, opts.jobs, opts.tempDir)); err != nil {
+		if subjects[i], err = image.Resolve(ctx, ref, imageOptions(dockerCLI, opts.jobs, opts.tempDir, d)); err != nil {
 			return err
 		}
 		defer subjects[i].Close()

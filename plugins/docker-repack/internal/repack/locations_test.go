@@ -16,7 +16,6 @@ import (
 	"testing"
 
 	cerrdefs "github.com/containerd/errdefs"
-	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/moby/moby/api/types/system"
 	mobyclient "github.com/moby/moby/client"
 
@@ -405,8 +404,7 @@ func oldArchive(t *testing.T, config string, tags, layers []string, entries map[
 
 func gunzip(t *testing.T, data []byte) []byte {
 	t.Helper()
-	img := v1.Layer(tarLayer(t, data))
-	r, err := img.Uncompressed()
+	r, err := tarLayer(t, data).Uncompressed()
 	if err != nil {
 		t.Fatal(err)
 	}
