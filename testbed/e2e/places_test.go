@@ -99,11 +99,11 @@ func TestAttestationsFollow(t *testing.T) {
 	}
 	repo := repository(t)
 	build := func(argv ...string) {
-		must(t, dir, append(append([]string{"docker", "buildx", "build", "--builder", b.name, "--provenance", "mode=max"}, argv...), ".")...)
+		must(t, dir, append(append([]string{"docker", "buildx", "build", "--builder", b.name, "--provenance=mode=max"}, argv...), ".")...)
 	}
 	build("--platform", "linux/amd64,linux/arm64", "--push", "-t", repo+":1")
 	build("--platform", "linux/amd64,linux/arm64", "-o", "type=oci,dest=oci.tar")
-	build("--platform", "linux/amd64", "-o", "type=docker,dest=docker.tar", "-t", "app:1")
+	build("--platform", "linux/amd64", "--provenance=false", "-o", "type=docker,dest=docker.tar", "-t", "app:1")
 	for from, to := range map[string]string{repo + ":1": repo + ":2", "oci-archive://oci.tar": repo + "-oci:1"} {
 		must(t, dir, "docker", "repack", from, to)
 		contains(t, must(t, dir, "docker", "repack", "verify", from, to), "equal", "linux/arm64")
@@ -129,6 +129,7 @@ func TestKilledUploadGoesOn(t *testing.T) {
 	proxy := newCountingProxy(t)
 	name := strings.Replace(repository(t), bed.registry, proxy.host, 1)
 	must(t, dir, filepath.Join(bed.tools, "crane"), "append", "--insecure", "-f", "x.tar", "-t", name+":src", "--oci-empty-base")
+	proxy.committed.Store(0)
 	proxy.sent.Store(0)
 
 	argv := []string{filepath.Join(bed.config, "cli-plugins", "docker-repack"), name + ":src", name + ":dst", "--target-size", "3MB", "--jobs", "1", "--verify=false"}
@@ -147,9 +148,10 @@ func TestKilledUploadGoesOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = killed.Wait()
-	first, there := proxy.sent.Load(), proxy.committed.Load()
 	proxy.hold.Store(0)
 	close(proxy.release)
+	proxy.busy.Wait() // with what was under way
+	first, there := proxy.sent.Load(), proxy.committed.Load()
 	must(t, dir, argv...)
 	second := proxy.sent.Load() - first
 	// All but what the first run had finished, give or take the config.
@@ -166,6 +168,7 @@ type countingProxy struct {
 	sent, hold atomic.Int64
 	committed  atomic.Int64 // bytes of uploads that the registry has taken
 	uploads    sync.Map     // bytes by the path of the upload
+	busy       sync.WaitGroup
 	held       chan struct{}
 	release    chan struct{}
 }
@@ -182,6 +185,8 @@ func newCountingProxy(t *testing.T) *countingProxy {
 		return nil
 	}}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p.busy.Add(1)
+		defer p.busy.Done()
 		if strings.Contains(r.URL.Path, "/blobs/uploads/") && r.Body != nil {
 			n, _ := p.uploads.LoadOrStore(r.URL.Path, &atomic.Int64{})
 			r.Body = &countedBody{r.Body, p, n.(*atomic.Int64)}
