@@ -1,8 +1,5 @@
 //go:build e2e
 
-// Package e2e holds the scenarios that need the real thing: the four plugins as
-// install.sh installs them, a real buildkitd, registry, runc and engine, with
-// umoci, cosign and oras as judges from outside. Run them with "make test".
 package e2e
 
 import (
