@@ -104,6 +104,9 @@ func (r *run) survey(ctx context.Context, o *original, sp *spool, platform, pref
 		if err := estimate(ctx, s, plan.Make(s.tree, all, opts), r.codec, r.opts.Jobs); err != nil {
 			return err
 		}
+		if w := oversized(all, target); w != "" {
+			r.warn("%s: %s", platform, w)
+		}
 		p = plan.Make(s.tree, all, opts)
 		s.digest = s.tree.Digest().String()
 		fmt.Fprintf(step, "%d files in %d layers, tree %s\n", p.Names, len(p.Layers), s.digest)
