@@ -3,6 +3,7 @@ package cmd
 import (
 	"fmt"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 
 	"github.com/docker/cli/cli/command"
@@ -24,31 +25,41 @@ var platformNames = []string{"linux/amd64", "linux/arm64", "linux/arm/v7", "linu
 type workFlags struct {
 	platforms []string
 	jobs      int
+	memory    string
 }
 
 func (f *workFlags) addTo(cmd *cobra.Command) {
 	cmd.Flags().StringSliceVar(&f.platforms, "platform", nil, `Images of an index to choose, such as "linux/amd64,linux/arm64" or "linux/*" (default all)`)
 	cmd.Flags().IntVar(&f.jobs, "jobs", 0, "Number of layers to work on at a time; the result does not depend on it (default the number of processors)")
+	cmd.Flags().StringVar(&f.memory, "memory", "512MiB", "Memory to work in; it bounds the number of layers under way, and the result does not depend on it")
+	_ = cmd.RegisterFlagCompletionFunc("memory", cobra.FixedCompletions([]string{"256MiB", "512MiB", "1GiB", "2GiB"}, cobra.ShellCompDirectiveNoFileComp|cobra.ShellCompDirectiveKeepOrder))
 	_ = cmd.RegisterFlagCompletionFunc("platform", cobra.FixedCompletions(platformNames, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("jobs", cobra.NoFileCompletions)
 }
 
-func (f *workFlags) parse() ([]image.PlatformPattern, error) {
+// parse sets what the flags say in o.
+func (f *workFlags) parse(o *repack.Options) error {
 	if f.jobs < 0 {
-		return nil, cliplugin.Usage(fmt.Errorf("--jobs %d: must be 1 or more", f.jobs))
+		return cliplugin.Usage(fmt.Errorf("--jobs %d: must be 1 or more", f.jobs))
 	}
 	if f.jobs == 0 {
 		f.jobs = runtime.GOMAXPROCS(0)
 	}
-	var out []image.PlatformPattern
+	o.Jobs = f.jobs
+	var err error
+	if o.Memory, err = repack.ParseMemory(f.memory); err != nil {
+		return cliplugin.Usage(fmt.Errorf("--memory: %w", err))
+	}
+	// What is lent out is bounded by the work itself; the collector follows suit.
+	debug.SetMemoryLimit(o.Memory)
 	for _, s := range f.platforms {
 		p, err := image.ParsePlatformPattern(s)
 		if err != nil {
-			return nil, cliplugin.Usage(fault.Hint(fmt.Errorf("--platform %q: not a platform", s), "write OS/ARCH[/VARIANT], such as linux/arm64, or a pattern, such as 'linux/*'"))
+			return cliplugin.Usage(fault.Hint(fmt.Errorf("--platform %q: not a platform", s), "write OS/ARCH[/VARIANT], such as linux/arm64, or a pattern, such as 'linux/*'"))
 		}
-		out = append(out, p)
+		o.Platforms = append(o.Platforms, p)
 	}
-	return out, nil
+	return nil
 }
 
 // layerFlags are the flags that shape layers.

@@ -70,10 +70,10 @@ func runPlan(ctx context.Context, dockerCLI command.Cli, opts planOptions, arg s
 	if err := opts.analysis.validate(); err != nil {
 		return err
 	}
-	if o.Platforms, err = opts.workFlags.parse(); err != nil {
+	if err := opts.workFlags.parse(&o); err != nil {
 		return err
 	}
-	o.Jobs, o.Top = opts.jobs, opts.analysis.top
+	o.Top = opts.analysis.top
 	source, err := image.Parse(arg)
 	if err != nil {
 		return cliplugin.Usage(err)

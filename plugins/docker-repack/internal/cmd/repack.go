@@ -171,10 +171,9 @@ func (opts *repackOptions) parse(args []string) (o repack.Options, source, dest 
 		return fail(err)
 	}
 	o.Verify, o.Analyze, o.Top = opts.verify, opts.analysis.file != "", opts.analysis.top
-	if o.Platforms, err = opts.workFlags.parse(); err != nil {
+	if err := opts.workFlags.parse(&o); err != nil {
 		return fail(err)
 	}
-	o.Jobs = opts.jobs
 	if source, err = image.Parse(args[0]); err != nil {
 		return fail(err)
 	}

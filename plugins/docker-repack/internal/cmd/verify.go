@@ -58,7 +58,8 @@ func runVerify(ctx context.Context, dockerCLI command.Cli, opts verifyOptions, a
 	if err := opts.output.Validate(repack.Comparison{}); err != nil {
 		return cliplugin.Usage(err)
 	}
-	platforms, err := opts.workFlags.parse()
+	var o repack.Options
+	err := opts.workFlags.parse(&o)
 	if err != nil {
 		return err
 	}
@@ -80,7 +81,8 @@ func runVerify(ctx context.Context, dockerCLI command.Cli, opts verifyOptions, a
 		}
 		defer subjects[i].Close()
 	}
-	c, err := repack.Compare(ctx, subjects[0], subjects[1], repack.Options{Platforms: platforms, Jobs: opts.jobs, Progress: d})
+	o.Progress = d
+	c, err := repack.Compare(ctx, subjects[0], subjects[1], o)
 	d.Close()
 	if err != nil {
 		return err

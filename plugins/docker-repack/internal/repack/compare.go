@@ -48,7 +48,7 @@ type Comparison struct {
 
 // Compare reads two images, or indexes platform by platform, and lists every
 // difference of their root filesystems and of the config that a container is
-// started with. Of the options it heeds Platforms, Jobs and Progress.
+// started with. Of the options it heeds Platforms, Jobs, Memory and Progress.
 func Compare(ctx context.Context, a, b image.Subject, opts Options) (*Comparison, error) {
 	opts = opts.withDefaults()
 	out := &Comparison{Differences: []Difference{}}
@@ -73,7 +73,7 @@ func Compare(ctx context.Context, a, b image.Subject, opts Options) (*Comparison
 				continue
 			}
 			if err := progress.Do(opts.Progress, fmt.Sprintf("reading %s %s", sides[i].Reference, platform), func(step progress.Step) error {
-				s, err := scan(ctx, o, nil, nil, opts.Jobs, step)
+				s, err := scan(ctx, o, nil, nil, opts, step)
 				if err == nil {
 					trees[i] = s.tree
 					sides[i].Trees[o.platform().String()] = s.tree.Digest().String()

@@ -114,7 +114,7 @@ func largestGroups(groups map[plan.Group]float64, top int) []LayerGroup {
 }
 
 // realize enters what the layers have become.
-func (a *ImageAnalysis) realize(layers []*written) {
+func (a *ImageAnalysis) realize(layers []stored) {
 	for i, w := range layers {
 		l := &a.After.Layers[i]
 		l.Digest, l.Bytes, l.Entries = w.descriptor.Digest.String(), w.descriptor.Size, w.entries

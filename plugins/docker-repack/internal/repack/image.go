@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/dockerfactory/dockerfactory/plugins/docker-repack/internal/plan"
+	"github.com/dockerfactory/dockerfactory/shared/layer"
 	"github.com/dockerfactory/dockerfactory/shared/progress"
 )
 
@@ -30,7 +31,7 @@ func (r *run) image(ctx context.Context, o *original, platform string) (document
 	if err != nil {
 		return document{}, err
 	}
-	layers, sent, err := r.layers(ctx, s, p, prefix)
+	layers, err := r.layers(ctx, s, p, prefix)
 	if err != nil {
 		return document{}, err
 	}
@@ -41,7 +42,7 @@ func (r *run) image(ctx context.Context, o *original, platform string) (document
 	}
 	res := ImageResult{
 		Platform: platform, SourceDigest: o.descriptor.Digest.String(), Digest: doc.descriptor.Digest.String(), Tree: tree,
-		LayersBefore: len(o.manifest.Layers), LayersAfter: len(layers), BytesSent: sent,
+		LayersBefore: len(o.manifest.Layers), LayersAfter: len(layers),
 		Entries: s.tree.Len(), FileBytes: p.Live, DeadBytes: s.bytes - p.Live, DuplicateBytes: p.Duplicate, SpoolBytes: sp.size(),
 	}
 	for _, l := range o.manifest.Layers {
@@ -49,10 +50,13 @@ func (r *run) image(ctx context.Context, o *original, platform string) (document
 	}
 	for _, l := range layers {
 		res.BytesAfter += l.descriptor.Size
+		if l.sent {
+			res.BytesSent += l.descriptor.Size
+		}
 		res.LargestLayer = max(res.LargestLayer, l.descriptor.Size)
 	}
 	if res.Verified = r.opts.Verify; res.Verified {
-		if err := r.verify(ctx, o, s, doc, prefix); err != nil {
+		if err := r.verify(ctx, o, s, doc, layers, prefix); err != nil {
 			return document{}, err
 		}
 	}
@@ -76,7 +80,7 @@ func (r *run) survey(ctx context.Context, o *original, sp *spool, platform, pref
 		if r.opts.Analyze {
 			hidden = &graveyard{}
 		}
-		s, err = scan(ctx, o, sp, hidden, r.opts.Jobs, step)
+		s, err = scan(ctx, o, sp, hidden, r.opts, step)
 		return err
 	}); err != nil {
 		return nil, nil, err
@@ -120,13 +124,22 @@ func (r *run) survey(ctx context.Context, o *original, sp *spool, platform, pref
 	return s, p, nil
 }
 
-// layers writes, compresses and uploads the output layers. Uploads are waited for
-// beside the compressors, which are as many as there are jobs.
-func (r *run) layers(ctx context.Context, s *scanned, p *plan.Plan, prefix string) (out []*written, sent int64, err error) {
+// A stored layer is written, at the destination and, with Options.Verify, read back
+// from there.
+type stored struct {
+	*written
+	sent bool             // the destination did not have it
+	back *layer.Changeset // what the destination gives; nil if not asked for
+}
+
+// layers writes, compresses, uploads and reads back the output layers. Who waits
+// for the destination stands beside the compressors, which are as many as there
+// are jobs and as memory has room for.
+func (r *run) layers(ctx context.Context, s *scanned, p *plan.Plan, prefix string) (out []stored, err error) {
 	step := r.opts.Progress.Step(prefix + "writing layers")
 	defer func() { step.Done(err) }()
-	out = make([]*written, len(p.Layers))
-	was := make([]bool, len(p.Layers))
+	out = make([]stored, len(p.Layers))
+	memory := newBudget(r.opts.Memory, s.tree.Len())
 	compressors := make(chan struct{}, r.opts.Jobs)
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(2 * r.opts.Jobs)
@@ -138,34 +151,41 @@ func (r *run) layers(ctx context.Context, s *scanned, p *plan.Plan, prefix strin
 			case <-ctx.Done():
 				return context.Cause(ctx)
 			}
+			giveBack, err := memory.borrow(ctx, r.codec.memory)
+			if err != nil {
+				return err
+			}
 			w, err := writeLayer(ctx, s, p, i, r.codec, r.opts.TempDir, func(done, total int64) {
 				step.Bytes("compressing "+id, done, total)
 			})
+			giveBack()
 			<-compressors
 			if err != nil {
 				return fmt.Errorf("writing %s: %w", id, err)
 			}
-			defer w.remove()
-			out[i] = w
-			was[i], err = r.dst.PutBlob(ctx, w.descriptor, func() (io.ReadCloser, error) {
+			out[i].written = w
+			out[i].sent, err = r.dst.PutBlob(ctx, w.descriptor, func() (io.ReadCloser, error) {
 				return w.open(func(n int64) { step.Bytes("storing "+id, n, w.descriptor.Size) }), nil
 			})
-			return err
+			w.remove()
+			if err != nil || !r.opts.Verify {
+				return err
+			}
+			if giveBack, err = memory.borrow(ctx, readingMemory(w.descriptor)); err != nil {
+				return err
+			}
+			defer giveBack()
+			if out[i].back, _, _, err = (layerBlob{r.dst, i, w.descriptor, w.diffID}).scan(ctx, nil, step); err != nil {
+				return fmt.Errorf("reading %s back: %w", id, explainLayer(err))
+			}
+			return nil
 		})
 	}
-	if err := g.Wait(); err != nil {
-		return nil, 0, err
-	}
-	for i, w := range out {
-		if was[i] {
-			sent += w.descriptor.Size
-		}
-	}
-	return out, sent, nil
+	return out, g.Wait()
 }
 
 // documents stores the new config and manifest.
-func (r *run) documents(ctx context.Context, o *original, layers []*written, tree, platform string) (document, error) {
+func (r *run) documents(ctx context.Context, o *original, layers []stored, tree, platform string) (document, error) {
 	raw, inline, err := newConfig(o, layers)
 	if err != nil {
 		return document{}, err
@@ -189,20 +209,27 @@ func (r *run) documents(ctx context.Context, o *original, layers []*written, tre
 
 func (d document) open() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(d.raw)), nil }
 
-// verify reads an image back from the destination and compares it with what was
-// read from the source.
-func (r *run) verify(ctx context.Context, o *original, s *scanned, doc document, prefix string) error {
-	return progress.Do(r.opts.Progress, prefix+"verifying the result", func(step progress.Step) error {
+// verify reads the documents of an image back from the destination and compares
+// what they and the layers, which have been read back already, make up with what
+// was read from the source.
+func (r *run) verify(ctx context.Context, o *original, s *scanned, doc document, layers []stored, prefix string) error {
+	return progress.Do(r.opts.Progress, prefix+"verifying the result", func(progress.Step) error {
 		back, err := open(ctx, r.dst, doc.descriptor)
 		if err != nil {
 			return fmt.Errorf("reading the result back: %w", err)
 		}
-		again, err := scan(ctx, back, nil, nil, r.opts.Jobs, step)
-		if err != nil {
-			return fmt.Errorf("reading the result back: %w", err)
+		sets := make([]*layer.Changeset, len(layers))
+		for i, l := range layers {
+			sets[i] = l.back
+			if got := back.manifest.Layers[i].Digest; got != l.descriptor.Digest || back.config.RootFS.DiffIDs[i] != l.diffID {
+				return fmt.Errorf("the result lists layer %s where %s was written", got, l.descriptor.Digest)
+			}
 		}
-		diff := compare(o, s.tree, back, again.tree)
-		if len(diff) > 0 {
+		tree, err := layer.Merge(sets)
+		if err != nil {
+			return fmt.Errorf("merging the layers of the result: %w", err)
+		}
+		if diff := compare(o, s.tree, back, tree); len(diff) > 0 {
 			return fmt.Errorf("the result differs from the source in %d places, the first %s", len(diff), diff[0])
 		}
 		return nil

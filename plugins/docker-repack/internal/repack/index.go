@@ -69,16 +69,17 @@ func (r *run) index(ctx context.Context, d v1.Descriptor) (document, error) {
 	return doc, err
 }
 
-// images repacks images side by side and returns where each of them went. The
-// jobs are shared out among those that are under way.
+// images repacks images side by side and returns where each of them went. Jobs and
+// memory are shared out among those that are under way.
 func (r *run) images(ctx context.Context, chosen []choice) (map[v1.Hash]v1.Descriptor, error) {
-	width := min(len(chosen), r.opts.Jobs)
+	width := min(len(chosen), r.opts.Jobs, max(int(r.opts.Memory/(2*r.codec.memory)), 1))
 	parts, docs := make([]*run, len(chosen)), make([]document, len(chosen))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(width)
 	for i, c := range chosen {
 		part := *r
 		part.opts.Jobs = (r.opts.Jobs + width - 1 - i%width) / width
+		part.opts.Memory = r.opts.Memory / int64(width)
 		part.result = &Result{}
 		if r.result.Analysis != nil {
 			part.result.Analysis = &Analysis{}

@@ -23,8 +23,12 @@ type Options struct {
 	// Platforms selects images of an index; none means all. A single image has
 	// to be for one of them.
 	Platforms []image.PlatformPattern
-	Jobs      int    // workers; 0 means one
-	TempDir   string // for the spool and finished layers; "" means the system's
+	Jobs      int // workers; 0 means one
+	// Memory is about how much the work may hold, in bytes; 0 means DefaultMemory.
+	// It bounds the workers, and the result does not depend on it. A tree of very
+	// many entries, and one worker, take what they need.
+	Memory  int64
+	TempDir string // for the spool and finished layers; "" means the system's
 	// Verify reads the result back from the destination and compares it, before
 	// the result gets its name.
 	Verify bool
@@ -45,6 +49,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Progress == nil {
 		o.Progress = progress.Discard
+	}
+	if o.Memory == 0 {
+		o.Memory = DefaultMemory
 	}
 	o.Jobs = max(o.Jobs, 1)
 	return o

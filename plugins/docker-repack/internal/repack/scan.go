@@ -75,20 +75,26 @@ func (s *scanned) estimate(in *layer.Inode) float64 {
 	return sum
 }
 
-// scan reads all layers of an image, at most jobs at a time, and merges them.
-// Contents go to the spool, and the names that layers hide to hidden; either may
-// be nil.
-func scan(ctx context.Context, o *original, sp *spool, hidden *graveyard, jobs int, step progress.Step) (*scanned, error) {
+// scan reads all layers of an image, at most jobs at a time and as many as memory
+// has room for, and merges them. Contents go to the spool, and the names that
+// layers hide to hidden; either may be nil.
+func scan(ctx context.Context, o *original, sp *spool, hidden *graveyard, opts Options, step progress.Step) (*scanned, error) {
 	n := len(o.manifest.Layers)
 	s := &scanned{contents: make([]*contents, n), layers: make([]scannedLayer, n), hidden: hidden}
 	sets := make([]*layer.Changeset, n)
+	memory := newBudget(opts.Memory, 0)
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(max(jobs, 1))
-	for i := range n {
+	g.SetLimit(max(opts.Jobs, 1))
+	for i, d := range o.manifest.Layers {
 		g.Go(func() error {
-			var err error
-			if sets[i], s.contents[i], s.layers[i].tar, err = scanLayer(ctx, o, i, sp, step); err != nil {
-				return fmt.Errorf("reading layer %d, %s: %w", i, o.manifest.Layers[i].Digest, explainLayer(err))
+			giveBack, err := memory.borrow(ctx, readingMemory(d))
+			if err != nil {
+				return err
+			}
+			defer giveBack()
+			l := layerBlob{o.store, i, d, o.config.RootFS.DiffIDs[i]}
+			if sets[i], s.contents[i], s.layers[i].tar, err = l.scan(ctx, sp, step); err != nil {
+				return fmt.Errorf("reading layer %d, %s: %w", i, d.Digest, explainLayer(err))
 			}
 			return nil
 		})
@@ -112,9 +118,20 @@ func scan(ctx context.Context, o *original, sp *spool, hidden *graveyard, jobs i
 	return s, nil
 }
 
-func scanLayer(ctx context.Context, o *original, i int, sp *spool, step progress.Step) (*layer.Changeset, *contents, int64, error) {
+// A layerBlob is a layer as a store has it.
+type layerBlob struct {
+	store      Store
+	index      int // in its image
+	descriptor v1.Descriptor
+	diffID     v1.Hash
+}
+
+// scan reads the layer once, its contents into the spool if there is one, and
+// again from the beginning if the transport fails. It also returns how long the
+// uncompressed layer is.
+func (l layerBlob) scan(ctx context.Context, sp *spool, step progress.Step) (*layer.Changeset, *contents, int64, error) {
 	for try := 1; ; try++ {
-		set, c, n, err := scanOnce(ctx, o, i, sp, step)
+		set, c, n, err := l.scanOnce(ctx, sp, step)
 		var transient fetchError
 		if err == nil || ctx.Err() != nil || !errors.As(err, &transient) {
 			return set, c, n, err
@@ -125,7 +142,7 @@ func scanLayer(ctx context.Context, o *original, i int, sp *spool, step progress
 			}
 			return nil, nil, 0, err
 		}
-		fmt.Fprintf(step, "layer %d: %v; asking again\n", i, err)
+		fmt.Fprintf(step, "layer %d: %v; asking again\n", l.index, err)
 		select {
 		case <-time.After(time.Duration(try) * pause):
 		case <-ctx.Done():
@@ -134,27 +151,34 @@ func scanLayer(ctx context.Context, o *original, i int, sp *spool, step progress
 	}
 }
 
-func scanOnce(ctx context.Context, o *original, i int, sp *spool, step progress.Step) (*layer.Changeset, *contents, int64, error) {
-	d := o.manifest.Layers[i]
-	blob, err := o.store.Blob(ctx, d)
+func (l layerBlob) scanOnce(ctx context.Context, sp *spool, step progress.Step) (*layer.Changeset, *contents, int64, error) {
+	d := l.descriptor
+	raw, err := l.store.Blob(ctx, d)
 	if err != nil {
 		if passing(err) {
 			err = fetchError{err}
 		}
 		return nil, nil, 0, err
 	}
-	id := fmt.Sprintf("layer %d %s", i, d.Digest.Hex[:12])
-	blob, err = verify(blob, d, func(n int64) { step.Bytes(id, n, d.Size) })
+	id := fmt.Sprintf("layer %d %s", l.index, d.Digest.Hex[:12])
+	raw, err = verify(raw, d, func(n int64) { step.Bytes(id, n, d.Size) })
 	if err != nil {
 		return nil, nil, 0, err
 	}
+	defer raw.Close()
+	// Fetching and checking, decompressing, and all that is done with the tar
+	// stream: three stages side by side, so that one large layer keeps more than
+	// one processor busy.
+	blob := readAhead(raw)
 	defer blob.Close()
-	plain, err := layer.Decompress(blob)
+	decompressed, err := layer.Decompress(blob)
 	if err != nil {
 		return nil, nil, 0, blame(ctx, blob, err)
 	}
+	defer decompressed.Close()
+	plain := readAhead(decompressed)
 	defer plain.Close()
-	checked := &diffID{r: plain, hash: sha256.New(), want: o.config.RootFS.DiffIDs[i]}
+	checked := &diffID{r: plain, hash: sha256.New(), want: l.diffID}
 
 	var opts layer.Options
 	var c *contents
@@ -173,6 +197,7 @@ func scanOnce(ctx context.Context, o *original, i int, sp *spool, step progress.
 			err = flushed
 		}
 	}
+	plain.Close() // what is left of the blob is now ours
 	return set, c, checked.n, blame(ctx, blob, err)
 }
 

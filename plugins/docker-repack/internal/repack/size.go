@@ -21,17 +21,34 @@ var sizeUnits = map[string]float64{
 	"t": 1e12, "tb": 1e12, "ti": 1 << 40, "tib": 1 << 40,
 }
 
-// ParseTargetSize reads a number of bytes with an optional decimal or binary
-// unit: "50MB", "48MiB", "1.5g".
+// MinMemory is the least that [Options] may allow: one worker at the highest level.
+const MinMemory = 256 << 20
+
+// ParseTargetSize reads a target size: a number of bytes with an optional decimal
+// or binary unit: "50MB", "48MiB", "1.5g".
 func ParseTargetSize(s string) (int64, error) {
+	size, err := parseSize("target size", s)
+	if err == nil && size < MinTargetSize {
+		err = fault.Hint(fmt.Errorf("target size %s is too small", s), "use 1MB or more; 20MB to 200MB suit most registries and engines")
+	}
+	return size, err
+}
+
+// ParseMemory reads a size for Options.Memory, written like a target size.
+func ParseMemory(s string) (int64, error) {
+	size, err := parseSize("memory", s)
+	if err == nil && size < MinMemory {
+		err = fault.Hint(fmt.Errorf("memory %s is too little", s), "allow 256MiB or more")
+	}
+	return size, err
+}
+
+func parseSize(what, s string) (int64, error) {
 	digits := strings.TrimRight(strings.ToLower(strings.TrimSpace(s)), "bkmgti ")
 	unit, known := sizeUnits[strings.TrimSpace(strings.ToLower(strings.TrimSpace(s))[len(digits):])]
 	n, err := strconv.ParseFloat(digits, 64)
 	if err != nil || !known || math.IsNaN(n) || n < 0 || n*unit > math.MaxInt64/2 {
-		return 0, fault.Hint(fmt.Errorf("parsing target size %q: not a size", s), "write a number and a unit, such as 50MB or 48MiB")
+		return 0, fault.Hint(fmt.Errorf("parsing %s %q: not a size", what, s), "write a number and a unit, such as 50MB or 48MiB")
 	}
-	if size := int64(n * unit); size >= MinTargetSize {
-		return size, nil
-	}
-	return 0, fault.Hint(fmt.Errorf("target size %s is too small", s), "use 1MB or more; 20MB to 200MB suit most registries and engines")
+	return int64(n * unit), nil
 }
