@@ -31,6 +31,26 @@ const (
 	AnnotationEvidenceManifest = "dev.dockerfactory.evidence.manifest.id"
 )
 
+// Annotations on the manifests of sticky disks, and media types of their blobs.
+const (
+	// AnnotationDiskGeneration is the description of a generation, as JSON.
+	AnnotationDiskGeneration = "dev.dockerfactory.stickydisk.generation"
+	// These repeat what a reader of manifests looks for first.
+	AnnotationDiskKey      = "dev.dockerfactory.stickydisk.key"
+	AnnotationDiskRef      = "dev.dockerfactory.stickydisk.ref"
+	AnnotationDiskPlatform = "dev.dockerfactory.stickydisk.platform"
+	AnnotationDiskParent   = "dev.dockerfactory.stickydisk.parent"
+	AnnotationDiskBuildkit = "dev.dockerfactory.stickydisk.buildkit.version"
+	AnnotationDiskBuilder  = "dev.dockerfactory.stickydisk.builder"
+	// AnnotationDiskMark is what a marker says: why a generation is bad, or that
+	// there is no head.
+	AnnotationDiskMark = "dev.dockerfactory.stickydisk.mark"
+
+	MediaTypeDiskIndex    = "application/vnd.dockerfactory.stickydisk.index.v1+zstd"
+	MediaTypeDiskPack     = "application/vnd.dockerfactory.stickydisk.pack.v1"
+	MediaTypeDiskPackZstd = "application/vnd.dockerfactory.stickydisk.pack.v1+zstd"
+)
+
 // In-toto predicate types.
 const (
 	// PredicateCompatibility is the type of a compatibility record.

@@ -28,6 +28,8 @@ var (
 	ErrConflict = errors.New("another job has committed meanwhile")
 	ErrBad      = errors.New("it was found to be bad")
 	ErrGone     = errors.New("the working copy is gone")
+	// ErrPending: the commit stands on this machine alone, and is to be uploaded.
+	ErrPending = errors.New("the generation could not be uploaded")
 )
 
 // A Generation describes one immutable state of a disk.

@@ -268,8 +268,9 @@ func collected(t *testing.T, open func(*testing.T, int) sticky.Disk) {
 		t.Skip("the disk does not list its generations")
 	}
 	var all []string
-	for range 4 {
+	for i := range 4 {
 		j := clone(t, d, Lineage)
+		j.write(t, "f", fmt.Sprint(i)) // a commit of nothing may leave collecting to the next one
 		j.commit(t, d)
 		all = append(all, j.ID)
 	}

@@ -1,0 +1,81 @@
+package ocidisk
+
+import (
+	"context"
+	"errors"
+
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disk"
+)
+
+// collectOld removes generations beyond those to keep, as far as the registry deletes.
+func (d *Disk) collectOld(ctx context.Context, l disk.Lineage) error {
+	now, err := d.list(ctx, l)
+	if err != nil || len(now.generations) <= d.options.Keep {
+		return err
+	}
+	head, err := d.head(ctx, l)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, g := range now.surplus(head.id(), d.options.Keep) {
+		if d.isPending(g.id) {
+			continue
+		}
+		err := d.remove(ctx, l, now, g)
+		errs = append(errs, err)
+		if errors.Is(err, errNoDelete) {
+			break
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Garbage lists the registry's generations beyond keep for each lineage, and what dead
+// jobs have left on this machine.
+func (d *Disk) Garbage(ctx context.Context, keep int) ([]disk.Garbage, error) {
+	lineages, err := d.Lineages(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var out []disk.Garbage
+	for _, l := range lineages {
+		now, err := d.list(ctx, l)
+		if err != nil {
+			return nil, err
+		}
+		head, err := d.head(ctx, l)
+		if err != nil {
+			return nil, err
+		}
+		for _, g := range now.surplus(head.id(), keep) {
+			one := disk.Garbage{Kind: disk.OldGeneration, ID: g.id, Lineage: l}
+			if m, err := d.generation(ctx, l, g); err == nil {
+				one.Bytes = m.record.Bytes
+			}
+			out = append(out, one)
+		}
+	}
+	here, err := d.pool.Garbage(ctx, 1)
+	if err != nil {
+		return nil, err
+	}
+	for _, g := range here {
+		if g.Kind != disk.OldGeneration {
+			out = append(out, g)
+		}
+	}
+	return out, nil
+}
+
+// Collect removes a piece of garbage unless it has come into use meanwhile.
+func (d *Disk) Collect(ctx context.Context, g disk.Garbage) (gone bool, err error) {
+	if g.Kind != disk.OldGeneration {
+		return d.pool.Collect(ctx, g)
+	}
+	err = d.Remove(ctx, g.Lineage, g.ID)
+	if errors.Is(err, disk.ErrInUse) {
+		return false, nil
+	}
+	return err == nil, err
+}

@@ -1,0 +1,155 @@
+package ocidisk
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	specs "github.com/opencontainers/image-spec/specs-go"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/chunk"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disk"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/treeindex"
+	"github.com/dockerfactory/dockerfactory/shared/fault"
+	"github.com/dockerfactory/dockerfactory/shared/wire"
+)
+
+// A record is what a manifest says of its generation.
+type record struct {
+	disk.Generation
+	Entries int64 `json:"entries"`
+	Bytes   int64 `json:"bytes"` // of all files
+}
+
+// A manifest is a generation's, or a head's that is none.
+type manifest struct {
+	raw    []byte
+	digest string
+	record *record              // nil for "there is no head"
+	parts  []ocispec.Descriptor // of the tree index
+	packs  map[chunk.ID]bool
+}
+
+func (m *manifest) id() string {
+	if m == nil || m.record == nil {
+		return ""
+	}
+	return m.record.ID
+}
+
+// empty is the blob that stands where a manifest needs one and has nothing to say.
+var empty = []byte("{}")
+
+func newManifest(annotations map[string]string, layers []ocispec.Descriptor) ([]byte, error) {
+	nothing := ocispec.Descriptor{MediaType: ocispec.MediaTypeEmptyJSON, Digest: digest.FromBytes(empty), Size: int64(len(empty))}
+	if len(layers) == 0 {
+		layers = []ocispec.Descriptor{nothing}
+	}
+	return json.Marshal(ocispec.Manifest{
+		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest, ArtifactType: wire.ArtifactStickyDisk,
+		Config: nothing, Layers: layers, Annotations: annotations,
+	})
+}
+
+// generationManifest describes a generation whose blobs are all there.
+func generationManifest(r record, parts []ocispec.Descriptor, packs []*chunk.Pack) (*manifest, error) {
+	text, err := json.Marshal(r)
+	if err != nil {
+		return nil, err
+	}
+	layers := append([]ocispec.Descriptor(nil), parts...)
+	for _, p := range packs {
+		d := ocispec.Descriptor{MediaType: wire.MediaTypeDiskPack, Digest: digest.NewDigestFromBytes(digest.SHA256, p.Digest[:]), Size: p.Size}
+		if p.Encoding == chunk.Zstd {
+			d.MediaType = wire.MediaTypeDiskPackZstd
+		}
+		layers = append(layers, d)
+	}
+	a := map[string]string{
+		wire.AnnotationDiskGeneration: string(text),
+		wire.AnnotationDiskKey:        r.Lineage.Key,
+		wire.AnnotationDiskPlatform:   r.Lineage.Platform,
+		wire.AnnotationDiskBuilder:    r.Builder,
+		wire.AnnotationDiskBuildkit:   r.BuildkitVersion,
+		ocispec.AnnotationCreated:     r.Created.Format(time.RFC3339),
+	}
+	if r.Lineage.Ref != "" {
+		a[wire.AnnotationDiskRef] = r.Lineage.Ref
+	}
+	if r.Parent != "" {
+		a[wire.AnnotationDiskParent] = r.Parent
+	}
+	raw, err := newManifest(a, layers)
+	if err != nil {
+		return nil, err
+	}
+	return parseManifest(raw)
+}
+
+// marker is the manifest of a tag that only says something.
+func marker(l disk.Lineage, text string) ([]byte, error) {
+	return newManifest(map[string]string{
+		wire.AnnotationDiskMark: text, wire.AnnotationDiskKey: l.Key, wire.AnnotationDiskRef: l.Ref, wire.AnnotationDiskPlatform: l.Platform,
+	}, nil)
+}
+
+// parseManifest reads what a registry has, and believes none of it that can be checked.
+func parseManifest(raw []byte) (*manifest, error) {
+	var m ocispec.Manifest
+	if err := json.Unmarshal(raw, &m); err != nil {
+		return nil, err
+	}
+	if m.ArtifactType != wire.ArtifactStickyDisk {
+		family := strings.TrimSuffix(wire.ArtifactStickyDisk, "v1+json")
+		if strings.HasPrefix(m.ArtifactType, family) {
+			return nil, newer(fmt.Errorf("%w: %s", disk.ErrNewer, m.ArtifactType))
+		}
+		return nil, fmt.Errorf("it is no sticky disk: artifact type %q", m.ArtifactType)
+	}
+	out := &manifest{raw: raw, digest: digest.FromBytes(raw).String(), packs: map[chunk.ID]bool{}}
+	text, ok := m.Annotations[wire.AnnotationDiskGeneration]
+	if !ok {
+		return out, nil
+	}
+	out.record = &record{}
+	if err := json.Unmarshal([]byte(text), out.record); err != nil {
+		return nil, fmt.Errorf("reading the generation's description: %w", err)
+	}
+	switch r := out.record; {
+	case r.Format > disk.Format:
+		return nil, newer(fmt.Errorf("%w: format %d, and this one reads up to %d", disk.ErrNewer, r.Format, disk.Format))
+	case !disk.ValidID(r.ID), r.Parent != "" && !disk.ValidID(r.Parent), r.Bytes < 0, r.Entries < 0:
+		return nil, errors.New("the generation's description is damaged")
+	}
+	for _, d := range m.Layers {
+		switch d.MediaType {
+		case wire.MediaTypeDiskIndex:
+			if d.Size <= 0 || d.Size > treeindex.MaxPart || d.Digest.Validate() != nil {
+				return nil, errors.New("a part of the tree index has a size or digest that none can have")
+			}
+			out.parts = append(out.parts, d)
+		case wire.MediaTypeDiskPack, wire.MediaTypeDiskPackZstd:
+			var id chunk.ID
+			if d.Digest.Validate() != nil || d.Digest.Algorithm() != digest.SHA256 {
+				return nil, errors.New("a pack has a digest that none can have")
+			}
+			if _, err := hex.Decode(id[:], []byte(d.Digest.Encoded())); err != nil {
+				return nil, err
+			}
+			out.packs[id] = true
+		}
+	}
+	if len(out.parts) == 0 {
+		return nil, errors.New("the generation has no tree index")
+	}
+	return out, nil
+}
+
+func newer(err error) error {
+	return fault.Hint(err, "upgrade the plugin, or name another repository with --disk oci:REGISTRY/REPO")
+}

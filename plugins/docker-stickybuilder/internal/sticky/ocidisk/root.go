@@ -1,0 +1,39 @@
+package ocidisk
+
+import (
+	"strings"
+
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/chunk"
+)
+
+// notState reports whether a path below a BuildKit root is nothing that the next job
+// needs: locks, rescued databases, mount points, and what overlayfs keeps in work
+// directories, which it makes anew.
+func notState(path string) bool {
+	part := strings.Split(path, "/")
+	name := part[len(part)-1]
+	switch {
+	case len(part) == 1:
+		return name == "buildkitd.lock" || strings.HasSuffix(name, ".bak")
+	case len(part) == 2:
+		return strings.HasSuffix(name, ".bak")
+	case len(part) == 3:
+		return part[1] == "executor" || part[1] == "cachemounts"
+	case len(part) == 6:
+		return part[1] == "snapshots" && part[2] == "snapshots" && part[4] == "work"
+	}
+	return false
+}
+
+// classOf tells how a file below a BuildKit root is cut: the content store has
+// compressed layers, and bolt databases change page by page.
+func classOf(path string) chunk.Class {
+	part := strings.Split(path, "/")
+	switch {
+	case len(part) == 6 && part[1] == "content" && part[2] == "blobs", len(part) == 5 && part[1] == "content" && part[2] == "blobs":
+		return chunk.Blob
+	case len(part) <= 2 && strings.HasSuffix(path, ".db"), len(part) == 3 && part[1] == "snapshots" && strings.HasSuffix(path, ".db"):
+		return chunk.Database
+	}
+	return chunk.Files
+}
