@@ -172,7 +172,7 @@ func (d *Disk) push(ctx context.Context, p pending, rule disk.Rule) error {
 	os.Remove(d.file("copies", g.ID+".json"))
 	os.Remove(d.file("copies", g.ID+".stats"))
 	// The commit stands, whatever becomes of old generations.
-	if up.changed {
+	if up.changed || len(p.Note.Known) > 3*d.options.Keep {
 		_ = d.collectOld(ctx, g.Lineage)
 	}
 	return err
