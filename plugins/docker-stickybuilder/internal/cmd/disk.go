@@ -21,7 +21,7 @@ func newDiskCmd(dockerCLI command.Cli) *cobra.Command {
 key, ref and platform; one of them is its head, which the next "up" clones.`,
 	}
 	cmd.AddCommand(newDiskLsCmd(dockerCLI), newDiskInspectCmd(dockerCLI), newDiskVerifyCmd(dockerCLI),
-		newDiskRollbackCmd(dockerCLI), newDiskRmCmd(dockerCLI), newDiskGcCmd(dockerCLI))
+		newDiskRollbackCmd(dockerCLI), newDiskRmCmd(dockerCLI), newDiskGcCmd(dockerCLI), newDiskPushCmd(dockerCLI))
 	return cmd
 }
 
@@ -52,8 +52,8 @@ func (r *refFlag) Set(s string) error {
 }
 
 func (f *choiceFlags) addDisk(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.disk, "disk", "", `Pool of the disks, "dir:PATH" (default: the pool in the state directory)`)
-	_ = cmd.RegisterFlagCompletionFunc("disk", cobra.FixedCompletions([]string{"dir:"}, cobra.ShellCompDirectiveNoSpace))
+	cmd.Flags().StringVar(&f.disk, "disk", "", `Where the disks are, "dir:PATH" or "oci:REGISTRY/REPO" (default: the pool in the state directory)`)
+	_ = cmd.RegisterFlagCompletionFunc("disk", cobra.FixedCompletions(diskSchemes, cobra.ShellCompDirectiveNoSpace))
 }
 
 func (f *choiceFlags) add(cmd *cobra.Command, key, ref string) {

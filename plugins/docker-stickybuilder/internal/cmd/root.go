@@ -5,6 +5,7 @@ package cmd
 import (
 	"crypto/rand"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,12 +13,15 @@ import (
 
 	"github.com/docker/cli/cli"
 	"github.com/docker/cli/cli/command"
+	"github.com/docker/cli/cli/config"
+	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/spf13/cobra"
 
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/builderstore"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/instance"
 	"github.com/dockerfactory/dockerfactory/shared/cliplugin"
+	"github.com/dockerfactory/dockerfactory/shared/dockerauth"
 	"github.com/dockerfactory/dockerfactory/shared/fault"
 )
 
@@ -76,13 +80,23 @@ func host() (sticky.Host, error) {
 		State:   state,
 		Now:     time.Now,
 		Entropy: rand.Reader,
-		Environ: os.Environ(),
 		Path:    os.Getenv("PATH"),
 		IsRoot:  os.Geteuid() == 0,
+		// The supervisor is not told of --config.
+		Environ:   append(os.Environ(), "DOCKER_CONFIG="+config.Dir()),
+		Keychain:  credentials{},
+		UserAgent: "docker-stickybuilder/" + cliplugin.Version(),
 		Supervisor: func(name string) []string {
 			return []string{self, superviseVerb, "--state", string(state), name}
 		},
 	}, nil
+}
+
+// credentials are those of the user's docker configuration, read when a registry asks.
+type credentials struct{}
+
+func (credentials) Resolve(r authn.Resource) (authn.Authenticator, error) {
+	return dockerauth.Keychain(config.LoadDefaultConfigFile(io.Discard)).Resolve(r)
 }
 
 // completeNames completes the names of builders that are up.

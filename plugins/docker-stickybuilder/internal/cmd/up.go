@@ -108,7 +108,7 @@ default ~/.local/state/docker-stickybuilder.` + cliplugin.ExitStatusHelp(""),
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.disk, "disk", "", `Disk to clone, "dir:PATH" (default: the pool in the state directory)`)
+	f.StringVar(&o.disk, "disk", "", `Disk to clone, "dir:PATH" or "oci:REGISTRY/REPO" (default: the pool in the state directory)`)
 	f.StringVar(&o.key, "key", "", "What jobs share a disk by, with the ref (default: the repository)")
 	f.StringVar(&o.ref, "ref", "", "Branch, tag or pull request (default: the one that is built)")
 	f.StringArrayVar(&o.fallback, "fallback", nil, "What to clone if the disk is new: KEY, KEY@REF or @REF (repeatable; default: the base and the default branch)")
@@ -121,7 +121,7 @@ default ~/.local/state/docker-stickybuilder.` + cliplugin.ExitStatusHelp(""),
 	f.DurationVar(&o.readyTimeout, "ready-timeout", 30*time.Second, "How long buildkitd may take to start")
 	display.AddFlag(cmd, &o.progress)
 	o.output.AddTo(cmd, "Print only the builder's name")
-	_ = cmd.RegisterFlagCompletionFunc("disk", cobra.FixedCompletions([]string{"dir:"}, cobra.ShellCompDirectiveNoSpace))
+	_ = cmd.RegisterFlagCompletionFunc("disk", cobra.FixedCompletions(diskSchemes, cobra.ShellCompDirectiveNoSpace))
 	_ = cmd.RegisterFlagCompletionFunc("config", cobra.FixedCompletions([]string{"toml"}, cobra.ShellCompDirectiveFilterFileExt))
 	o.completeLineages(cmd)
 	_ = cmd.RegisterFlagCompletionFunc("keep", cobra.NoFileCompletions)
@@ -219,6 +219,8 @@ func (o upOptions) resolve(ctx context.Context, dockerCLI command.Cli, h sticky.
 	return up, nil
 }
 
+var diskSchemes = []string{disk.SchemeDir + ":", disk.SchemeOCI + ":"}
+
 func defaultDisk(h sticky.Host) string { return "dir:" + filepath.Join(string(h.State), "pool") }
 
 // diskSpec is the value of --disk with an absolute path.
@@ -226,6 +228,9 @@ func diskSpec(value string) (string, error) {
 	spec, err := disk.ParseSpec(value)
 	if err != nil {
 		return "", cliplugin.Usage(err)
+	}
+	if spec.Scheme == disk.SchemeOCI {
+		return spec.String(), nil
 	}
 	if spec.Path, err = filepath.Abs(spec.Path); err != nil {
 		return "", err

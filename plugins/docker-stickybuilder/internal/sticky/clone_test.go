@@ -89,7 +89,7 @@ func TestSource(t *testing.T) {
 	h, _ := newHost(t)
 	dir := filepath.Join(t.TempDir(), "pool")
 	plainPool(t, "dir:"+dir)
-	d, err := h.openDisk("dir:"+dir, 0)
+	d, err := h.openDisk("dir:"+dir, 0, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,7 +147,7 @@ func TestPoolsWithoutRefs(t *testing.T) {
 	h, _ := newHost(t)
 	spec := "dir:" + filepath.Join(t.TempDir(), "pool")
 	plainPool(t, spec)
-	d, err := h.openDisk(spec, 0)
+	d, err := h.openDisk(spec, 0, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

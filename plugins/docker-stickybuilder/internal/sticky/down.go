@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -123,16 +124,22 @@ func (h Host) askSupervisor(ctx context.Context, dir instance.Dir, id process.ID
 		}
 	}
 	defer show("")
+	var sent int64
+	var quiet time.Duration // until when bytes moved
 	for waited := time.Duration(0); !id.Wait(ctx, slice); waited += slice {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if waited > stop.Drain+slack {
+		if waited-quiet > stop.Drain+slack {
 			_, err := id.Stop(ctx, process.Rung{Signal: unix.SIGKILL, Wait: 10 * time.Second})
 			return err
 		}
 		if run, err := dir.LoadRun(); err == nil {
 			show(run.Phase)
+			if run.Moved != sent {
+				sent, quiet = run.Moved, waited
+				step.Bytes("uploaded", run.Moved, run.Total)
+			}
 		}
 	}
 	return nil
@@ -192,13 +199,18 @@ func (h Host) replaceSupervisor(ctx context.Context, dir instance.Dir, i *instan
 	if !run.Supervisor.IsZero() {
 		e.unseen = "the supervisor died"
 	}
-	pool, err := h.openDisk(i.Disk, i.Keep)
+	pool, err := h.openDisk(i.Disk, i.Keep, nil)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer pool.Close()
 	if head, err := pool.Head(ctx, i.Working.Lineage); err == nil && head != nil && head.ID == i.Working.ID {
 		return e.committed(head), nil, nil
+	}
+	if home, ok := pool.(Remote); ok {
+		if report, failed := e.bringHome(ctx, home); report != nil {
+			return report, failed, nil
+		}
 	}
 	lock, err := pool.Reopen(ctx, &i.Working)
 	switch {
@@ -216,6 +228,29 @@ func (h Host) replaceSupervisor(ctx context.Context, dir instance.Dir, i *instan
 	}
 	report, failed := e.decide(ctx)
 	return report, failed, nil
+}
+
+// bringHome goes on with a commit in the middle of which the supervisor died; nil if it
+// had not begun.
+func (e ending) bringHome(ctx context.Context, home Remote) (*Report, error) {
+	all, err := home.Pending()
+	at := slices.IndexFunc(all, func(g disk.Generation) bool { return g.ID == e.inst.Working.ID })
+	if err != nil || at < 0 {
+		return nil, nil //nolint:nilerr // it is found again by the next up
+	}
+	r := e.committed(&all[at])
+	r.Reason = "the supervisor died while it committed"
+	switch err = home.Push(ctx, all[at].ID); {
+	case errors.Is(err, fs.ErrNotExist): // it had only been written down
+		return nil, nil
+	case errors.Is(err, disk.ErrConflict):
+		r.Decision, r.Head = Conflict, ""
+		return r, nil
+	case err != nil:
+		r.Decision, r.Head = Pending, ""
+		r.Error, r.Hint = err.Error(), fault.HintOf(err)
+	}
+	return r, err
 }
 
 // committed reports for a supervisor that died after it had moved the head.

@@ -33,7 +33,7 @@ func (s *supervisor) finish(ctx context.Context) error {
 	if err != nil {
 		s.say("%v", err)
 	}
-	e := ending{host: s.host, dir: s.dir, inst: s.inst, run: s.run, lock: s.lock, phase: s.phase}
+	e := ending{host: s.host, dir: s.dir, inst: s.inst, run: s.run, lock: s.lock, phase: s.phase, moved: s.moved}
 	if request == nil {
 		request = &instance.Stop{Policy: string(history.Never)}
 		e.override = "the supervisor was stopped by a signal and not by docker stickybuilder down"
@@ -88,6 +88,7 @@ type ending struct {
 	unseen     string   // why builds may have gone unseen
 	lock       *os.File // of the working copy, held since it was made or taken over; nil if that is gone
 	phase      func(string)
+	moved      func(done, total int64) // bytes of the commit; nil for nobody
 }
 
 // decide commits or discards the working copy and writes the report. The error
@@ -127,7 +128,7 @@ func (e ending) decide(ctx context.Context) (*Report, error) {
 
 func (e ending) carryOut(ctx context.Context, commit bool, r *Report) error {
 	w := &e.inst.Working
-	pool, err := e.host.openDisk(e.inst.Disk, e.inst.Keep)
+	pool, err := e.host.openDisk(e.inst.Disk, e.inst.Keep, e.moved)
 	if err != nil {
 		return err
 	}
@@ -212,6 +213,10 @@ func (e ending) commit(ctx context.Context, pool Disk, r *Report) error {
 		if e.inst.Keep != 1 {
 			r.Generation = g.ID
 		}
+	case errors.Is(err, disk.ErrPending):
+		r.Decision, r.Generation = Pending, g.ID
+		r.Reason += ", but it could not be uploaded"
+		return err
 	case errors.Is(err, unix.ENOSPC):
 		r.Reason += ", but the pool has no space left"
 	case err != nil:

@@ -10,16 +10,23 @@ package sticky
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"io"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
 
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/daemon"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/dirpool"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disk"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/durable"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/instance"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/ocidisk"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/registry"
 	"github.com/dockerfactory/dockerfactory/shared/progress"
 )
 
@@ -31,6 +38,10 @@ type Host struct {
 	Environ []string // for the supervisor and buildkitd, NAME=value
 	Path    string   // PATH
 	IsRoot  bool
+
+	Keychain  authn.Keychain // the user's credentials for registries
+	UserAgent string
+
 	// Supervisor is the command line that runs Host.Supervise for a name. File
 	// descriptor 3 is where it announces itself, 4 the lock of the working copy.
 	Supervisor func(name string) []string
@@ -62,16 +73,53 @@ type Disk interface {
 	Close() error
 }
 
-var _ Disk = (*dirpool.Pool)(nil)
+// A Remote is a Disk whose home is elsewhere.
+type Remote interface {
+	Disk
+	// CheckCommit says why commits would not be possible.
+	CheckCommit(context.Context) error
+	// Pending lists the generations that are on this machine alone, the oldest
+	// first. A Commit that could not reach the home fails with disk.ErrPending, and
+	// makes one.
+	Pending() ([]disk.Generation, error)
+	// Push brings one home, as its Commit would have done.
+	Push(ctx context.Context, id string) error
+}
+
+var (
+	_ Disk   = (*dirpool.Pool)(nil)
+	_ Remote = (*ocidisk.Disk)(nil)
+)
 
 // openDisk opens the disk that a --disk value names, which keeps keep generations
-// of each lineage; 0 means its default.
-func (h Host) openDisk(spec string, keep int) (Disk, error) {
+// of each lineage; 0 means its default. moved is told of bytes while a commit moves
+// some, and may be nil.
+func (h Host) openDisk(spec string, keep int, moved func(done, total int64)) (Disk, error) {
+	return h.open(spec, keep, false, moved)
+}
+
+func (h Host) open(spec string, keep int, existing bool, moved func(done, total int64)) (Shelf, error) {
 	s, err := disk.ParseSpec(spec)
 	if err != nil {
 		return nil, err
 	}
-	return dirpool.Open(s.Path, dirpool.Options{Now: h.Now, Keep: keep, Image: true, Mkfs: daemon.Find(h.Path, "mkfs.btrfs")})
+	pool := dirpool.Options{Now: h.Now, Keep: keep, Existing: existing, Image: true, Mkfs: daemon.Find(h.Path, "mkfs.btrfs")}
+	if s.Scheme == disk.SchemeOCI {
+		pool.Existing, pool.Keep = false, 0
+		return ocidisk.Open(s.Path, ocidisk.Options{
+			Dir: h.cacheDir(s), Now: h.Now, Keep: keep, Pool: pool, Progress: moved,
+			Registry: registry.Options{Keychain: h.Keychain, UserAgent: h.UserAgent},
+		})
+	}
+	return dirpool.Open(s.Path, pool)
+}
+
+var unsafeInName = regexp.MustCompile(`[^a-z0-9.-]+`)
+
+// cacheDir is where this machine keeps its part of a disk whose home is elsewhere.
+func (h Host) cacheDir(s disk.Spec) string {
+	sum := sha256.Sum256([]byte(s.Path))
+	return filepath.Join(string(h.State), "registries", fmt.Sprintf("%.60s-%x", unsafeInName.ReplaceAllString(s.Path, "-"), sum[:6]))
 }
 
 // dropped are variables that must not reach a process which outlives the

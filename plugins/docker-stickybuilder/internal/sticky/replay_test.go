@@ -77,7 +77,7 @@ var simulated = disk.Lineage{Key: "acme/app", Platform: "linux/amd64", Ref: "mai
 func (s *simulation) begin(x target, version string) *run {
 	s.t.Helper()
 	s.jobs++
-	pool, err := s.host.openDisk(s.spec, 3)
+	pool, err := s.host.openDisk(s.spec, 3, nil)
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ const (
 	Committed Decision = "commit"   // it is the disk's head now
 	Discarded Decision = "discard"  // it is gone, and the head as it was
 	Conflict  Decision = "conflict" // it is kept beside the head, which another job moved meanwhile
+	Pending   Decision = "pending"  // it is kept on this machine, since the disk's home could not take it
 	Idle      Decision = "none"     // no builder of that name was up
 )
 

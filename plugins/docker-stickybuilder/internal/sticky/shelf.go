@@ -6,6 +6,7 @@ import (
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/dirpool"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disk"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/durable"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/ocidisk"
 )
 
 // A Shelf is a Disk whose generations can be handled one by one. Implementations
@@ -41,13 +42,10 @@ type Shelf interface {
 	Collect(context.Context, disk.Garbage) (gone bool, err error)
 }
 
-var _ Shelf = (*dirpool.Pool)(nil)
+var (
+	_ Shelf = (*dirpool.Pool)(nil)
+	_ Shelf = (*ocidisk.Disk)(nil)
+)
 
 // OpenShelf opens a disk that exists by its --disk value.
-func (h Host) OpenShelf(spec string) (Shelf, error) {
-	s, err := disk.ParseSpec(spec)
-	if err != nil {
-		return nil, err
-	}
-	return dirpool.Open(s.Path, dirpool.Options{Now: h.Now, Existing: true})
-}
+func (h Host) OpenShelf(spec string) (Shelf, error) { return h.open(spec, 0, true, nil) }

@@ -133,7 +133,7 @@ func dead(t *testing.T, journal string) (Host, *instance.Instance, Disk) {
 	t.Helper()
 	h, store := newHost(t)
 	pool := "dir:" + filepath.Join(t.TempDir(), "pool")
-	d, err := h.openDisk(pool, 0)
+	d, err := h.openDisk(pool, 0, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,6 +34,7 @@ type supervisor struct {
 	stop    context.CancelFunc // of the witness
 	watched chan error         // its result
 	deaf    error              // why it ended early
+	told    time.Time          // when progress was written down
 }
 
 // Supervise runs the builder of the given name until ctx is cancelled, which a
@@ -75,6 +76,17 @@ func (s *supervisor) phase(p string) {
 	s.say("phase %s", p)
 	if err := s.dir.SaveRun(s.run); err != nil {
 		s.say("%v", err)
+	}
+}
+
+// movedEvery bounds how often a commit's progress is written down.
+const movedEvery = 300 * time.Millisecond
+
+// moved lets down see how far a commit is. It is called by one goroutine at a time.
+func (s *supervisor) moved(done, total int64) {
+	if now := s.host.Now(); now.Sub(s.told) > movedEvery {
+		s.told, s.run.Moved, s.run.Total = now, done, total
+		_ = s.dir.SaveRun(s.run)
 	}
 }
 

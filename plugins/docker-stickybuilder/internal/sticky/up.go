@@ -191,11 +191,16 @@ func (h Host) fresh(ctx context.Context, dir instance.Dir, o UpOptions, r progre
 	if err != nil {
 		return nil, err
 	}
-	pool, err := h.openDisk(inst.Disk, inst.Keep)
+	pool, err := h.openDisk(inst.Disk, inst.Keep, nil)
 	if err != nil {
 		return nil, err
 	}
 	defer pool.Close()
+	if home, ok := pool.(Remote); ok && !inst.ReadOnly {
+		if err := home.CheckCommit(ctx); err != nil {
+			return nil, err
+		}
+	}
 	var notes []string
 	if len(ignored) > 0 {
 		notes = append(notes, fmt.Sprintf("%s: replaced, since the builder needs its own: %v", o.Config, ignored))

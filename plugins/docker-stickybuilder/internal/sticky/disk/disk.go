@@ -141,7 +141,13 @@ type Spec struct{ Scheme, Path string }
 
 func (s Spec) String() string { return s.Scheme + ":" + s.Path }
 
-var schemes = []string{"dir"}
+// Schemes of disks.
+const (
+	SchemeDir = "dir" // a pool on this machine
+	SchemeOCI = "oci" // a repository of a registry
+)
+
+var schemes = []string{SchemeDir, SchemeOCI}
 
 // ParseSpec reads SCHEME:REST; the error for an unknown scheme proposes one.
 func ParseSpec(s string) (Spec, error) {
@@ -156,10 +162,13 @@ func ParseSpec(s string) (Spec, error) {
 		}
 		return Spec{}, fault.Hint(err, "known schemes: %s:", strings.Join(schemes, ":, "))
 	}
+	if path == "" && scheme == SchemeOCI {
+		return Spec{}, fault.Hint(fmt.Errorf("parsing disk %q: the repository is missing", s), "name one: %s:REGISTRY/REPO", scheme)
+	}
 	if path == "" {
 		return Spec{}, fault.Hint(fmt.Errorf("parsing disk %q: the path is missing", s), "name a directory: %s:/var/lib/docker-stickybuilder", scheme)
 	}
-	if path == "~" || strings.HasPrefix(path, "~/") {
+	if scheme == SchemeDir && path == "~" || scheme == SchemeDir && strings.HasPrefix(path, "~/") {
 		return Spec{}, fault.Hint(fmt.Errorf("parsing disk %q: the shell left the ~ as it is", s), "write %s:$HOME%s", scheme, path[1:])
 	}
 	return Spec{scheme, path}, nil

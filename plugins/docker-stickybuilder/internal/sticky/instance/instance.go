@@ -85,6 +85,8 @@ type Run struct {
 	BuildkitVersion string     `json:"buildkitVersion,omitempty"`
 	ReadyMillis     int64      `json:"readyMilliseconds,omitempty"`
 	Crash           string     `json:"crash,omitempty"`
+	Moved           int64      `json:"moved,omitempty"` // bytes of the commit so far
+	Total           int64      `json:"total,omitempty"` // of those known by now
 }
 
 // A Stop is the request of a down.

@@ -144,7 +144,12 @@ func (d *Disk) holdRestores(ctx context.Context) (locks []*durable.Lock, err err
 			d.forgetRestore(id)
 			continue
 		}
-		lock, err := durable.TakeLock(ctx, d.file("pool", "work", id, "lock"), durable.Shared, 0)
+		var r restoring
+		if err := durable.ReadJSON(name, &r); err != nil || r.Working.ID != id {
+			d.forgetRestore(id)
+			continue
+		}
+		lock, err := durable.TakeLock(ctx, filepath.Join(filepath.Dir(r.Working.Root), "lock"), durable.Shared, 0)
 		if err == nil {
 			locks = append(locks, lock)
 		} else if errors.Is(err, fs.ErrNotExist) {

@@ -36,11 +36,12 @@ import (
 type Options struct {
 	Dir      string // on this machine, for what the package comment says
 	Now      func() time.Time
-	Keep     int           // generations kept per lineage; 0 means 3
-	Cache    int64         // bytes of generations kept in Dir, beyond what is in use; 0 means 50 GB
-	Wait     time.Duration // for another job of this machine; 0 means 10 min
-	Jobs     int           // transfers at once; 0 means 8
-	Contend  time.Duration // how long another job may take from announcing to moving the head; 0 means 2 s
+	Keep     int             // generations kept per lineage; 0 means 3
+	Cache    int64           // bytes of generations kept in Dir, beyond what is in use; 0 means 50 GB
+	Wait     time.Duration   // for another job of this machine; 0 means 10 min
+	Jobs     int             // transfers at once; 0 means 8
+	Contend  time.Duration   // how long another job may take from announcing to moving the head; 0 means 2 s
+	Pool     dirpool.Options // Now is taken from above
 	Registry registry.Options
 	Progress func(sent, total int64) // called while a generation is uploaded; total grows
 }
@@ -83,11 +84,15 @@ func Open(repository string, o Options) (*Disk, error) {
 		}
 	}
 	// Each generation is a lineage of the pool, so there is only ever one of each.
-	if d.pool, err = dirpool.Open(d.file("pool"), dirpool.Options{Now: o.Now}); err != nil {
+	o.Pool.Now = o.Now
+	if d.pool, err = dirpool.Open(d.file("pool"), o.Pool); err != nil {
 		return nil, err
 	}
 	return d, nil
 }
+
+// Close lets go of what holds the pool.
+func (d *Disk) Close() error { return d.pool.Close() }
 
 func (d *Disk) file(elem ...string) string {
 	return filepath.Join(append([]string{d.options.Dir}, elem...)...)

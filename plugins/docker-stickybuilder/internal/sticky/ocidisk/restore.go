@@ -122,9 +122,6 @@ func (d *Disk) begin(ctx context.Context, m *manifest, next *treeindex.Tree, ste
 		at = local(r.Base)
 	}
 	plan := treefs.Diff(old, next)
-	if err := d.checkSpace(plan, next); err != nil {
-		return nil, nil, err
-	}
 	w, lock, err := d.pool.Clone(ctx, local(m.id()), at, m.id(), step)
 	if err != nil {
 		return nil, nil, err
@@ -135,6 +132,9 @@ func (d *Disk) begin(ctx context.Context, m *manifest, next *treeindex.Tree, ste
 			lock.Close()
 		}
 	}()
+	if err := d.checkSpace(w, plan, next); err != nil {
+		return nil, nil, err
+	}
 	r.Working = *w
 	a, err := treefs.NewApplier(w.Root, next, plan)
 	if err != nil {
@@ -172,19 +172,23 @@ func (d *Disk) nearest(ctx context.Context, m *manifest) (best string) {
 	return best
 }
 
-func (d *Disk) checkSpace(plan treefs.Plan, next *treeindex.Tree) error {
+// checkSpace asks the filesystem of the copy, and the one that holds the pool's file if
+// that is another.
+func (d *Disk) checkSpace(w *disk.Working, plan treefs.Plan, next *treeindex.Tree) error {
 	need := tree.Size{Entries: int64(len(plan.Create))}
 	for _, n := range plan.Create {
 		for _, p := range next.Entries[n].Content {
 			need.Bytes += int64(p.Size)
 		}
 	}
-	free, err := tree.Free(d.file("pool"))
-	if err != nil {
-		return err
-	}
-	if err := free.Short(need); err != nil {
-		return fault.Hint(fmt.Errorf("%w for the generation: %w", disk.ErrNoSpace, err), "free some space in %s, or set XDG_STATE_HOME to where there is more", d.options.Dir)
+	for _, dir := range []string{w.Root, d.options.Dir} {
+		free, err := tree.Free(dir)
+		if err != nil {
+			return err
+		}
+		if err := free.Short(need); err != nil {
+			return fault.Hint(fmt.Errorf("%w for the generation: %w", disk.ErrNoSpace, err), "free some space in %s, or set XDG_STATE_HOME to where there is more", d.options.Dir)
+		}
 	}
 	return nil
 }
