@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"context"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -68,6 +69,9 @@ type layerFlags struct {
 	compression string
 	level       string
 	tempDir     string
+	maxLayers   int
+	previous    string
+	keepBase    string
 }
 
 func (f *layerFlags) addTo(cmd *cobra.Command) {
@@ -75,6 +79,13 @@ func (f *layerFlags) addTo(cmd *cobra.Command) {
 	fs.StringVarP(&f.targetSize, "target-size", "t", "50MB", "Compressed size that each layer should have")
 	fs.StringVar(&f.compression, "compression", "", `Compression of the layers ("zstd"; "gzip" for engines before Docker 23) (default zstd, or what DEST is read by)`)
 	fs.StringVar(&f.level, "compression-level", repack.Levels[0], `Effort of the compression ("fast", "balanced", "max"), or zstd's number for it, 1 to 22`)
+	fs.IntVar(&f.maxLayers, "max-layers", repack.DefaultMaxLayers, "Number of layers that the result may have, kept ones included")
+	fs.StringVar(&f.previous, "previous", "", "Result of repacking an earlier version, whose layers are kept where they still fit")
+	fs.StringVar(&f.keepBase, "keep-base", "", "Leave the `N` lowest layers as they are, so that images on the same base share them (without N: up to where the history says that the base ends)")
+	fs.Lookup("keep-base").NoOptDefVal = autoBase
+	_ = cmd.RegisterFlagCompletionFunc("max-layers", cobra.NoFileCompletions)
+	_ = cmd.RegisterFlagCompletionFunc("previous", cobra.NoFileCompletions)
+	_ = cmd.RegisterFlagCompletionFunc("keep-base", cobra.NoFileCompletions)
 	fs.StringVar(&f.tempDir, "tmpdir", "", "Directory for temporary files, which take about the image's compressed size (default the system's)")
 	for name, values := range map[string][]string{
 		"target-size": {"20MB", "50MB", "100MB", "200MB"}, "compression": repack.Compressions, "compression-level": repack.Levels,
@@ -84,12 +95,31 @@ func (f *layerFlags) addTo(cmd *cobra.Command) {
 	_ = cmd.MarkFlagDirname("tmpdir")
 }
 
+// autoBase is what --keep-base means without a number.
+const autoBase = "auto"
+
 func (f *layerFlags) parse() (repack.Options, error) {
 	level, err := namedLevel(f.level)
 	if err != nil {
 		return repack.Options{}, cliplugin.Usage(err)
 	}
-	o := repack.Options{Compression: f.compression, Level: level, TempDir: f.tempDir}
+	o := repack.Options{Compression: f.compression, Level: level, TempDir: f.tempDir, MaxLayers: f.maxLayers}
+	if f.maxLayers < 1 || f.maxLayers > repack.EngineLayers {
+		return o, cliplugin.Usage(fmt.Errorf("--max-layers %d: must be 1 to %d, which is what engines can have", f.maxLayers, repack.EngineLayers))
+	}
+	switch n, err := strconv.Atoi(f.keepBase); {
+	case f.keepBase == autoBase:
+		o.KeepBase = repack.KeepBaseAuto
+	case f.keepBase != "" && (err != nil || n < 0):
+		return o, cliplugin.Usage(fault.Hint(fmt.Errorf("--keep-base=%s: not a number of layers", f.keepBase), "write --keep-base=N, or --keep-base alone"))
+	default:
+		o.KeepBase = n
+	}
+	if f.previous != "" {
+		if _, err := image.Parse(f.previous); err != nil {
+			return o, cliplugin.Usage(fmt.Errorf("--previous: %w", err))
+		}
+	}
 	if o.TargetSize, err = repack.ParseTargetSize(f.targetSize); err != nil {
 		return o, cliplugin.Usage(err)
 	}
@@ -97,6 +127,23 @@ func (f *layerFlags) parse() (repack.Options, error) {
 		return o, cliplugin.Usage(err)
 	}
 	return o, nil
+}
+
+// resolve finds the earlier result, if there is one. The caller calls done when it
+// has been read.
+func (f *layerFlags) resolve(ctx context.Context, access image.Options) (previous *image.Subject, done func(), err error) {
+	if f.previous == "" {
+		return nil, func() {}, nil
+	}
+	ref, err := image.Parse(f.previous)
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err := image.Resolve(ctx, ref, access)
+	if err != nil {
+		return nil, nil, fmt.Errorf("--previous: %w", err)
+	}
+	return &s, func() { s.Close() }, nil
 }
 
 // namedLevel gives a number that zstd would take the name of the level with about

@@ -78,11 +78,12 @@ func runPlan(ctx context.Context, dockerCLI command.Cli, opts planOptions, arg s
 	if err != nil {
 		return cliplugin.Usage(err)
 	}
-	return printPlan(ctx, dockerCLI, source, o, planOutput{opts.jobs, opts.progress, opts.analysis, opts.output})
+	return printPlan(ctx, dockerCLI, source, o, planOutput{&opts.layers, opts.jobs, opts.progress, opts.analysis, opts.output})
 }
 
 // A planOutput says how a plan is made known.
 type planOutput struct {
+	layers   *layerFlags
 	jobs     int
 	progress string
 	analysis analysisFlags
@@ -96,11 +97,18 @@ func printPlan(ctx context.Context, dockerCLI command.Cli, source image.Referenc
 	}
 	defer d.Close()
 	o.Progress = d
-	subject, err := image.Resolve(ctx, source, imageOptions(dockerCLI, out.jobs, o.TempDir, d))
+	access := imageOptions(dockerCLI, out.jobs, o.TempDir, d)
+	subject, err := image.Resolve(ctx, source, access)
 	if err != nil {
 		return err
 	}
 	defer subject.Close()
+	previous, done, err := out.layers.resolve(ctx, access)
+	if err != nil {
+		return err
+	}
+	defer done()
+	o.Previous = previous
 	a, err := repack.Plan(ctx, subject, o)
 	d.Close()
 	if err != nil {

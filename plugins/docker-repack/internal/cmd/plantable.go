@@ -38,15 +38,25 @@ func beforeTable(w io.Writer, b repack.Before) {
 }
 
 func afterTable(w io.Writer, a repack.After) {
-	fmt.Fprintln(w, "\nAFTER\tCOMPRESSED\tCONTENTS\tENTRIES\tDUPLICATE\tMOSTLY")
+	fmt.Fprintln(w, "\nAFTER\tCOMPRESSED\tCONTENTS\tENTRIES\tDUPLICATE\tPACKAGES\tMOSTLY")
 	for n, l := range a.Layers {
+		if l.Kept != "" {
+			fmt.Fprintf(w, "%d\t%s\t\t%d\t\t\tkept of the %s: %s, %.0f%% live\n", n, size(l.PredictedBytes), l.Entries, keptOf[l.Kept], short(l.Digest), 100*l.Live)
+			continue
+		}
 		var dirs []string
 		for _, d := range l.Directories {
 			dirs = append(dirs, fmt.Sprintf("%s (%s)", report.Printable(d.Path), size(d.FileBytes)))
 		}
-		fmt.Fprintf(w, "%d\t~%s\t%s\t%d\t%s\t%s\n", n, size(l.PredictedBytes), size(l.FileBytes), l.Entries, size(l.DuplicateBytes), strings.Join(dirs, ", "))
+		what := strings.Join(dirs, ", ")
+		if l.Indivisible {
+			what += ", indivisible"
+		}
+		fmt.Fprintf(w, "%d\t~%s\t%s\t%d\t%s\t%d\t%s\n", n, size(l.PredictedBytes), size(l.FileBytes), l.Entries, size(l.DuplicateBytes), l.Packages, what)
 	}
 }
+
+var keptOf = map[string]string{repack.KeptBase: "base", repack.KeptPrevious: "previous result"}
 
 func duplicateTable(w io.Writer, d repack.Duplicates) {
 	if len(d.Groups) == 0 {

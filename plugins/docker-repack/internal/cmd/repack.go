@@ -102,7 +102,7 @@ func runRepack(cmd *cobra.Command, dockerCLI command.Cli, opts repackOptions, ar
 		return err
 	}
 	if opts.dryRun {
-		return printPlan(ctx, dockerCLI, source, o, planOutput{opts.jobs, opts.progress, opts.analysis, opts.output})
+		return printPlan(ctx, dockerCLI, source, o, planOutput{&opts.layers, opts.jobs, opts.progress, opts.analysis, opts.output})
 	}
 	if !cmd.Flags().Changed("verify") {
 		o.Verify = dest.Kind == image.Registry
@@ -113,7 +113,7 @@ func runRepack(cmd *cobra.Command, dockerCLI command.Cli, opts repackOptions, ar
 	}
 	defer d.Close()
 	o.Progress = d
-	result, err := repackImage(ctx, source, dest, o, imageOptions(dockerCLI, opts.jobs, o.TempDir, d))
+	result, err := repackImage(ctx, source, dest, o, &opts.layers, imageOptions(dockerCLI, opts.jobs, o.TempDir, d))
 	d.Close()
 	if err != nil {
 		return err
@@ -131,12 +131,18 @@ func runRepack(cmd *cobra.Command, dockerCLI command.Cli, opts repackOptions, ar
 	return opts.output.Print(dockerCLI.Out(), r.Digest, r, r.table)
 }
 
-func repackImage(ctx context.Context, source, dest image.Reference, o repack.Options, access image.Options) (*repack.Result, error) {
+func repackImage(ctx context.Context, source, dest image.Reference, o repack.Options, layers *layerFlags, access image.Options) (*repack.Result, error) {
 	subject, err := image.Resolve(ctx, source, access)
 	if err != nil {
 		return nil, err
 	}
 	defer subject.Close()
+	previous, done, err := layers.resolve(ctx, access)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	o.Previous = previous
 	dst, err := repack.OpenDestination(ctx, dest, access)
 	if err != nil {
 		return nil, err
@@ -202,6 +208,9 @@ func (r outcome) table(w io.Writer) error {
 		}
 		fmt.Fprintf(w, "layers\t%d -> %d\n", i.LayersBefore, i.LayersAfter)
 		fmt.Fprintf(w, "compressed\t%s -> %s%s\n", size(i.BytesBefore), size(i.BytesAfter), percent(i.BytesBefore, i.BytesAfter))
+		if i.LayersKept > 0 {
+			fmt.Fprintf(w, "kept\t%d layers, %s\n", i.LayersKept, size(i.BytesKept))
+		}
 		fmt.Fprintf(w, "largest layer\t%s\n", size(i.LargestLayer))
 		fmt.Fprintf(w, "sent\t%s\n", size(i.BytesSent))
 		fmt.Fprintf(w, "files\t%s in %d entries\n", size(i.FileBytes), i.Entries)

@@ -131,7 +131,7 @@ func TestDamagedRPM(t *testing.T) {
 		if len(data) > 2<<20 {
 			continue
 		}
-		for at := 0; at < min(len(data), 1<<16); at += 1+at/8 {
+		for at := 0; at < min(len(data), 1<<16); at += 1 + at/8 {
 			old := data[at]
 			data[at] ^= 0xff
 			_, _ = readRPM(data)

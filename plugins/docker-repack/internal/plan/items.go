@@ -32,18 +32,17 @@ func (i Item) HasContent() bool {
 // layer, which lists all of those. The top layer's is what counts, and a package
 // that comes or goes changes the time of directories such as usr/lib: with the
 // true one, it would change every layer of the image.
+//
+// Over kept layers, the top layer also lists the directories that those have with
+// other attributes, and hides what is no more.
 func (p *Plan) Items(index int) iter.Seq[Item] {
 	return func(yield func(Item) bool) {
 		i := itemizer{plan: p, top: index == len(p.Layers)-1, yield: yield, directories: map[string]bool{}}
 		if !i.parents(".") { // also of a tree that is nothing but its root
 			return
 		}
-		if i.top {
-			for _, dir := range p.shared {
-				if !i.parents(path.Join(dir, "x")) {
-					return
-				}
-			}
+		if i.top && !i.crown() {
+			return
 		}
 		for _, u := range p.Layers[index].Units {
 			if !i.unit(u) {
@@ -60,9 +59,31 @@ type itemizer struct {
 	directories map[string]bool // that the layer has already
 }
 
+// crown yields what the top layer has to say about the layers below.
+func (i *itemizer) crown() bool {
+	for _, dir := range i.plan.shared {
+		if !i.parents(path.Join(dir, "x")) {
+			return false
+		}
+	}
+	if i.plan.Kept == nil {
+		return true
+	}
+	for _, name := range i.plan.Kept.hide {
+		item := Item{Path: path.Join(path.Dir(name), whiteout+path.Base(name)), Inode: &layer.Inode{Type: layer.Regular}}
+		if !i.parents(name) || !i.yield(item) {
+			return false
+		}
+	}
+	return true
+}
+
 func (i *itemizer) unit(u *Unit) bool {
 	first := ""
 	for n, e := range u.Entries {
+		if i.directories[e.Path] {
+			continue // an empty directory that had to be listed before
+		}
 		if !i.parents(e.Path) {
 			return false
 		}
@@ -95,7 +116,7 @@ func (i *itemizer) parents(name string) bool {
 	if !ok {
 		panic(fmt.Sprintf("directory %q is not in the tree of its own entries", dir))
 	}
-	if dir == "." && e.Implied {
+	if dir == "." && e.Implied && !i.plan.isShared[dir] {
 		return true // the source has no entry for it: engines make their own
 	}
 	inode := e.Inode
@@ -107,17 +128,27 @@ func (i *itemizer) parents(name string) bool {
 	return i.yield(Item{Path: dir, Inode: inode})
 }
 
-// share finds the directories that several layers list.
+// share finds the directories that the top layer has to list: those that several
+// new layers do, or one below the top and a kept one, or that kept layers have with
+// wrong attributes.
 func (p *Plan) share() {
-	in := map[string]int{} // the last layer that was seen to list it
 	p.isShared, p.shared = map[string]bool{}, nil
+	share := func(dir string) {
+		if !p.isShared[dir] {
+			p.isShared[dir] = true
+			p.shared = append(p.shared, dir)
+		}
+	}
+	root, _ := p.Tree.Lookup(".")
+	in := map[string]int{} // the layer that was last seen to list it, from 1
 	for n := range p.Layers {
 		for _, u := range p.Layers[n].Units {
 			for _, e := range u.Entries {
 				for dir := path.Dir(e.Path); in[dir] != n+1; dir = path.Dir(dir) {
-					if in[dir] != 0 && !p.isShared[dir] {
-						p.isShared[dir] = true
-						p.shared = append(p.shared, dir)
+					if in[dir] != 0 || (n < len(p.Layers)-1 && p.Kept.lists(dir)) {
+						if dir != "." || !root.Implied {
+							share(dir)
+						}
 					}
 					in[dir] = n + 1
 					if dir == "." {
@@ -125,6 +156,11 @@ func (p *Plan) share() {
 					}
 				}
 			}
+		}
+	}
+	if p.Kept != nil {
+		for _, dir := range p.Kept.restate {
+			share(dir)
 		}
 	}
 	slices.Sort(p.shared)

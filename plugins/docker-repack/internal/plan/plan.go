@@ -24,50 +24,85 @@ const (
 // Options of [Make].
 type Options struct {
 	Target    int64 // compressed bytes of a layer
-	MaxLayers int   // 0 means DefaultMaxLayers
+	MaxLayers int   // kept ones included; 0 means DefaultMaxLayers
+	Kept      *Kept // older layers to build upon, or nil
 }
 
-// A Plan is the output layers, bottom first, and what they hold.
+// A Plan is the new layers, bottom first, on top of those that are kept.
 type Plan struct {
 	Tree   *layer.Tree
+	Units  []*Unit // of the whole tree
+	Kept   *Kept   // nil for none
 	Layers []Layer
+	Capped bool // the target would have taken more layers than allowed
 
-	Names     int   // of files, empty directories included
-	Live      int64 // bytes of all files of the tree, each inode once
-	Duplicate int64 // bytes of contents that are in the tree once more than needed
-	Capped    bool  // the target would have taken more layers than allowed
-
-	shared   []string // directories that several layers list, sorted
+	shared   []string // directories whose final attributes the top layer has, sorted
 	isShared map[string]bool
 }
 
-// Make divides the units among layers of about the target size, all of a tier of
-// about one size.
+// Len returns the number of layers, kept ones included.
+func (p *Plan) Len() int { return p.Kept.len() + len(p.Layers) }
+
+// Stats are what the units of a tree add up to.
+type Stats struct {
+	Names     int   // of files, empty directories included
+	Live      int64 // bytes of all files, each inode once
+	Duplicate int64 // bytes of contents that are in the tree once more than needed
+}
+
+// Stats adds up the units of the whole tree.
+func (p *Plan) Stats() Stats {
+	var s Stats
+	for _, u := range p.Units {
+		copies := int64(len(u.Files()))
+		s.Live += copies * u.Raw
+		s.Duplicate += max(copies-1, 0) * u.Raw
+		s.Names += len(u.Entries)
+	}
+	return s
+}
+
+// Make divides what of the tree's units is not kept among layers of about the
+// target size, all of a tier of about one size.
 func Make(tree *layer.Tree, all []*Unit, opts Options) *Plan {
 	if opts.MaxLayers == 0 {
 		opts.MaxLayers = DefaultMaxLayers
 	}
-	p := &Plan{Tree: tree}
-	for _, u := range all {
-		copies := int64(len(u.Files()))
-		p.Live += copies * u.Raw
-		p.Duplicate += max(copies-1, 0) * u.Raw
-		p.Names += len(u.Entries)
-	}
-	target := float64(opts.Target)
-	for {
-		p.Layers = divide(all, target)
-		if len(p.Layers) <= opts.MaxLayers {
+	p := &Plan{Tree: tree, Units: all, Kept: opts.Kept}
+	rest := opts.Kept.remaining(all)
+	most := max(1, opts.MaxLayers-opts.Kept.len())
+	for target := float64(opts.Target); ; {
+		p.Layers = p.lay(rest, target)
+		if len(p.Layers) <= most {
 			break
 		}
 		p.Capped = true
-		target *= max(1.02, float64(len(p.Layers))/float64(opts.MaxLayers))
+		target *= max(1.02, float64(len(p.Layers))/float64(most))
 	}
 	for i := range p.Layers {
 		p.Layers[i].order()
 	}
 	p.share()
 	return p
+}
+
+// lay divides units by tiers; on top of kept layers, what fits into one layer goes
+// there.
+func (p *Plan) lay(units []*Unit, target float64) []Layer {
+	if p.Kept.len() == 0 {
+		return divide(units, target)
+	}
+	total := 0.0
+	for _, u := range units {
+		total += u.Cost
+	}
+	if total > target*tolerance {
+		return divide(units, target)
+	}
+	if len(units) == 0 && len(p.Kept.hide) == 0 && len(p.Kept.restate) == 0 {
+		return nil
+	}
+	return []Layer{{Units: slices.Clone(units)}}
 }
 
 // divide cuts each tier on its own, unless it is too small for that.

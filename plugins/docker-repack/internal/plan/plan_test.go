@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+
+	"github.com/dockerfactory/dockerfactory/shared/layer"
 )
 
 func unitsOf(costs ...float64) (out []*Unit) {
@@ -98,7 +100,11 @@ func TestC13LayersAreCapped(t *testing.T) {
 	for i := range 10_000 {
 		all = append(all, &Unit{Cost: 1e6, name: fmt.Sprint(i)})
 	}
-	p := Make(nil, all, Options{Target: 1e6})
+	tree, err := layer.Merge(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := Make(tree, all, Options{Target: 1e6})
 	if len(p.Layers) > DefaultMaxLayers || len(p.Layers) < DefaultMaxLayers/2 || !p.Capped {
 		t.Errorf("%d layers, capped %v", len(p.Layers), p.Capped)
 	}

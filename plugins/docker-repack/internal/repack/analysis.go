@@ -86,12 +86,10 @@ func (a *ImageAnalysis) before(o *original, s *scanned, p *plan.Plan) {
 		live[in.Source.Layer] += in.Size
 	}
 	copies := make([]int64, len(s.layers))
-	for _, l := range p.Layers {
-		for _, u := range l.Units {
-			for i, in := range u.Files() {
-				if i > 0 {
-					copies[in.Source.Layer] += u.Raw
-				}
+	for _, u := range p.Units {
+		for i, in := range u.Files() {
+			if i > 0 {
+				copies[in.Source.Layer] += u.Raw
 			}
 		}
 	}

@@ -35,7 +35,8 @@ func encode(v any) ([]byte, error) {
 }
 
 // newConfig is the source's config with the new layers. Of the history, the
-// source's entries stay and own no layer any more; each new layer adds one entry.
+// source's entries stay; those of base layers that are kept still own them, the
+// others own no layer any more. Each other layer adds one entry.
 // Inline reports that an inline build cache was left out.
 func newConfig(o *original, layers []stored) (raw []byte, inline bool, err error) {
 	config := object{}
@@ -48,16 +49,32 @@ func newConfig(o *original, layers []stored) (raw []byte, inline bool, err error
 			return nil, false, fmt.Errorf("parsing the history of %s: %w", o.manifest.Config.Digest, err)
 		}
 	}
+	base := 0 // layers of the base, which the source's own history is about
+	if createdBy(o) != nil {
+		for base < len(layers) && layers[base].kept != nil && layers[base].kept.from == KeptBase {
+			base++
+		}
+	}
+	owned := 0
 	for i, h := range history {
 		if h == nil {
 			h = object{}
 			history[i] = h
+		}
+		var empty bool
+		_ = json.Unmarshal(h["empty_layer"], &empty)
+		if !empty && owned < base {
+			owned++
+			continue
 		}
 		h["empty_layer"] = json.RawMessage("true")
 	}
 	diffIDs := make([]v1.Hash, len(layers))
 	for i, l := range layers {
 		diffIDs[i] = l.diffID
+		if i < base {
+			continue
+		}
 		h := object{}
 		if created, ok := config["created"]; ok {
 			h["created"] = created // not the time of repacking: equal inputs, equal bytes

@@ -28,11 +28,9 @@ type DuplicateGroup struct {
 
 func listDuplicates(p *plan.Plan, top int) Duplicates {
 	var all []*plan.Unit
-	for _, l := range p.Layers {
-		for _, u := range l.Units {
-			if len(u.Files()) > 1 {
-				all = append(all, u)
-			}
+	for _, u := range p.Units {
+		if len(u.Files()) > 1 {
+			all = append(all, u)
 		}
 	}
 	wasted := func(u *plan.Unit) int64 { return int64(len(u.Files())-1) * u.Raw }

@@ -14,6 +14,7 @@ type After struct {
 	Layers         []PlannedLayer `json:"layers"`
 	PredictedBytes int64          `json:"predictedBytes"` // compressed layers
 	Bytes          int64          `json:"bytes,omitempty"`
+	KeptBytes      int64          `json:"keptBytes"` // of layers that stay as they are, part of the others
 	// Ratio is the compressed size after to that before: the actual one if it is
 	// known, else the predicted one.
 	Ratio     float64 `json:"ratio"`
@@ -23,8 +24,14 @@ type After struct {
 
 // A PlannedLayer is one layer of the result, bottom first.
 type PlannedLayer struct {
-	Digest         string `json:"digest,omitempty"` // "" before it is made
-	PredictedBytes int64  `json:"predictedBytes"`   // compressed
+	Digest string `json:"digest,omitempty"` // "" before it is made
+	// Kept says where a layer comes from that stays as it is: "base" or "previous";
+	// "" for a new one. Of a kept layer, Live is the part, 0 to 1, that is still in
+	// the root filesystem, and its contents are not listed.
+	Kept string  `json:"kept,omitempty"`
+	Live float64 `json:"live,omitempty"`
+
+	PredictedBytes int64  `json:"predictedBytes"` // compressed
 	Bytes          int64  `json:"bytes,omitempty"`
 	Entries        int    `json:"entries"` // with the parents that the layer repeats
 	FileBytes      int64  `json:"fileBytes"`
@@ -50,12 +57,21 @@ type LayerGroup struct {
 }
 
 func (a *ImageAnalysis) forecast(s *scanned, p *plan.Plan) {
+	for _, k := range s.kept {
+		l := PlannedLayer{
+			Kept: k.from, Live: k.live, Digest: k.descriptor.Digest.String(), PredictedBytes: k.descriptor.Size, Bytes: k.descriptor.Size, Entries: k.entries,
+			Directories: []Directory{}, Groups: []LayerGroup{},
+		}
+		a.After.Layers = append(a.After.Layers, l)
+		a.After.PredictedBytes += l.PredictedBytes
+		a.After.KeptBytes += l.PredictedBytes
+	}
 	for i := range p.Layers {
 		l := planned(p, i)
 		a.After.Layers = append(a.After.Layers, l)
 		a.After.PredictedBytes += l.PredictedBytes
-		a.After.FileBytes += l.FileBytes
 	}
+	a.After.FileBytes = p.Stats().Live
 	a.After.Entries = s.tree.Len()
 	a.After.Ratio = ratio(a.After.PredictedBytes, a.Before.Bytes)
 }

@@ -35,7 +35,7 @@ func (r *run) image(ctx context.Context, o *original, platform string) (document
 	if err != nil {
 		return document{}, err
 	}
-	tree := s.digest
+	tree, stats := s.digest, p.Stats()
 	doc, err := r.documents(ctx, o, layers, tree, platform)
 	if err != nil {
 		return document{}, err
@@ -43,12 +43,16 @@ func (r *run) image(ctx context.Context, o *original, platform string) (document
 	res := ImageResult{
 		Platform: platform, SourceDigest: o.descriptor.Digest.String(), Digest: doc.descriptor.Digest.String(), Tree: tree,
 		LayersBefore: len(o.manifest.Layers), LayersAfter: len(layers),
-		Entries: s.tree.Len(), FileBytes: p.Live, DeadBytes: s.bytes - p.Live, DuplicateBytes: p.Duplicate, SpoolBytes: sp.size(),
+		Entries: s.tree.Len(), FileBytes: stats.Live, DeadBytes: s.bytes - stats.Live, DuplicateBytes: stats.Duplicate, SpoolBytes: sp.size(),
 	}
 	for _, l := range o.manifest.Layers {
 		res.BytesBefore += l.Size
 	}
 	for _, l := range layers {
+		if l.kept != nil {
+			res.LayersKept++
+			res.BytesKept += l.descriptor.Size
+		}
 		res.BytesAfter += l.descriptor.Size
 		if l.sent {
 			res.BytesSent += l.descriptor.Size
@@ -90,7 +94,8 @@ func (r *run) survey(ctx context.Context, o *original, sp *spool, platform, pref
 	}
 	if err := progress.Do(r.opts.Progress, prefix+"planning layers", func(step progress.Step) error {
 		target := r.opts.TargetSize
-		if plan.OverlayAttributes(s.tree) {
+		overlay := plan.OverlayAttributes(s.tree)
+		if overlay {
 			target = math.MaxInt64
 			r.warn("%s: all is in one layer, for files have attributes of overlay mounts (trusted.overlay.*) that would hide other layers", platform)
 		}
@@ -102,7 +107,12 @@ func (r *run) survey(ctx context.Context, o *original, sp *spool, platform, pref
 			fmt.Fprintf(step, "packages are not known: %s\n", p)
 		}
 		all := plan.Units(s.tree, s.estimate, r.codec.window, group)
-		opts := plan.Options{Target: target}
+		opts := plan.Options{Target: target, MaxLayers: r.opts.MaxLayers}
+		if !overlay {
+			if opts.Kept, s.kept, err = r.keep(ctx, o, s, platform, step); err != nil {
+				return err
+			}
+		}
 		// Where repetitions lie depends on the layers, and the layers on the sizes:
 		// the first plan is for the estimate.
 		if err := estimate(ctx, s, plan.Make(s.tree, all, opts), r.codec, r.opts.Jobs); err != nil {
@@ -113,13 +123,13 @@ func (r *run) survey(ctx context.Context, o *original, sp *spool, platform, pref
 		}
 		p = plan.Make(s.tree, all, opts)
 		s.digest = s.tree.Digest().String()
-		fmt.Fprintf(step, "%d files in %d layers, tree %s\n", p.Names, len(p.Layers), s.digest)
+		fmt.Fprintf(step, "%d files in %d layers, %d of them kept, tree %s\n", p.Stats().Names, p.Len(), len(s.kept), s.digest)
 		return nil
 	}); err != nil {
 		return nil, nil, err
 	}
 	if p.Capped {
-		r.warn("%s: layers of the target size would be more than %d, so they are larger", platform, plan.DefaultMaxLayers)
+		r.warn("%s: layers of the target size would be more than %d, so they are larger", platform, r.opts.MaxLayers)
 	}
 	return s, p, nil
 }
@@ -138,14 +148,24 @@ type stored struct {
 func (r *run) layers(ctx context.Context, s *scanned, p *plan.Plan, prefix string) (out []stored, err error) {
 	step := r.opts.Progress.Step(prefix + "writing layers")
 	defer func() { step.Done(err) }()
-	out = make([]stored, len(p.Layers))
+	below := len(s.kept)
+	out = make([]stored, p.Len())
 	memory := newBudget(r.opts.Memory, s.tree.Len())
 	compressors := make(chan struct{}, r.opts.Jobs)
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(2 * r.opts.Jobs)
+	for i, k := range s.kept {
+		g.Go(func() (err error) {
+			out[i].written = k.written()
+			if out[i].sent, err = r.put(ctx, k); err != nil {
+				return err
+			}
+			return r.readBack(ctx, memory, &out[i], i, step)
+		})
+	}
 	for i := range p.Layers {
 		g.Go(func() error {
-			id := fmt.Sprintf("layer %d of %d", i+1, len(p.Layers))
+			id := fmt.Sprintf("layer %d of %d", below+i+1, p.Len())
 			select {
 			case compressors <- struct{}{}:
 			case <-ctx.Done():
@@ -163,25 +183,34 @@ func (r *run) layers(ctx context.Context, s *scanned, p *plan.Plan, prefix strin
 			if err != nil {
 				return fmt.Errorf("writing %s: %w", id, err)
 			}
-			out[i].written = w
-			out[i].sent, err = r.dst.PutBlob(ctx, w.descriptor, func() (io.ReadCloser, error) {
+			out[below+i].written = w
+			out[below+i].sent, err = r.dst.PutBlob(ctx, w.descriptor, func() (io.ReadCloser, error) {
 				return w.open(func(n int64) { step.Bytes("storing "+id, n, w.descriptor.Size) }), nil
 			})
 			w.remove()
-			if err != nil || !r.opts.Verify {
+			if err != nil {
 				return err
 			}
-			if giveBack, err = memory.borrow(ctx, readingMemory(w.descriptor)); err != nil {
-				return err
-			}
-			defer giveBack()
-			if out[i].back, _, _, err = (layerBlob{r.dst, i, w.descriptor, w.diffID}).scan(ctx, nil, step); err != nil {
-				return fmt.Errorf("reading %s back: %w", id, explainLayer(err))
-			}
-			return nil
+			return r.readBack(ctx, memory, &out[below+i], below+i, step)
 		})
 	}
 	return out, g.Wait()
+}
+
+// readBack reads what the destination gives for a layer, with Options.Verify.
+func (r *run) readBack(ctx context.Context, memory *budget, l *stored, index int, step progress.Step) error {
+	if !r.opts.Verify {
+		return nil
+	}
+	giveBack, err := memory.borrow(ctx, readingMemory(l.descriptor))
+	if err != nil {
+		return err
+	}
+	defer giveBack()
+	if l.back, _, _, err = (layerBlob{r.dst, index, l.descriptor, l.diffID}).scan(ctx, nil, step); err != nil {
+		return fmt.Errorf("reading layer %d back: %w", index, explainLayer(err))
+	}
+	return nil
 }
 
 // documents stores the new config and manifest.

@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/dockerfactory/dockerfactory/plugins/docker-repack/internal/plan"
 	"github.com/dockerfactory/dockerfactory/shared/image"
 	"github.com/dockerfactory/dockerfactory/shared/progress"
 )
@@ -14,6 +15,17 @@ import (
 // DefaultTargetSize is the target size of layers, in compressed bytes, that
 // [Options] mean by 0.
 const DefaultTargetSize = 50_000_000
+
+// DefaultMaxLayers is what [Options] mean by 0, and EngineLayers what engines can
+// have at most.
+const (
+	DefaultMaxLayers = plan.DefaultMaxLayers
+	EngineLayers     = plan.EngineLayers
+)
+
+// KeepBaseAuto is the number of base layers that stands for as many as the base
+// image has.
+const KeepBaseAuto = -1
 
 // Options of [Run].
 type Options struct {
@@ -23,7 +35,16 @@ type Options struct {
 	// Platforms selects images of an index; none means all. A single image has
 	// to be for one of them.
 	Platforms []image.PlatformPattern
-	Jobs      int // workers; 0 means one
+	// MaxLayers bounds the layers of a result, kept ones included; 0 means
+	// DefaultMaxLayers.
+	MaxLayers int
+	// Previous is the result of an earlier repack: of its layers, those that the
+	// new tree still has are kept as they are.
+	Previous *image.Subject
+	// KeepBase is how many of the source's lowest layers stay as they are, or
+	// KeepBaseAuto to find out where the base image ends.
+	KeepBase int
+	Jobs     int // workers; 0 means one
 	// Memory is about how much the work may hold, in bytes; 0 means DefaultMemory.
 	// It bounds the workers, and the result does not depend on it. A tree of very
 	// many entries, and one worker, take what they need.
@@ -49,6 +70,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Progress == nil {
 		o.Progress = progress.Discard
+	}
+	if o.MaxLayers == 0 {
+		o.MaxLayers = DefaultMaxLayers
 	}
 	if o.Memory == 0 {
 		o.Memory = DefaultMemory
@@ -87,6 +111,8 @@ type ImageResult struct {
 	LayersAfter  int   `json:"layersAfter"`
 	BytesBefore  int64 `json:"bytesBefore"` // compressed layers
 	BytesAfter   int64 `json:"bytesAfter"`
+	LayersKept   int   `json:"layersKept"` // of those after, as they were before
+	BytesKept    int64 `json:"bytesKept"`
 	LargestLayer int64 `json:"largestLayer"` // compressed, after
 	BytesSent    int64 `json:"bytesSent"`    // compressed layers that the destination did not have
 

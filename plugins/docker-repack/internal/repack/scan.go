@@ -37,6 +37,8 @@ type scanned struct {
 	bytes    int64
 	layers   []scannedLayer
 	hidden   *graveyard // nil unless asked for
+	sets     []*layer.Changeset
+	kept     []*keptLayer // under the new layers, once it is planned
 	doubts   doubts
 }
 
@@ -82,6 +84,7 @@ func scan(ctx context.Context, o *original, sp *spool, hidden *graveyard, opts O
 	n := len(o.manifest.Layers)
 	s := &scanned{contents: make([]*contents, n), layers: make([]scannedLayer, n), hidden: hidden}
 	sets := make([]*layer.Changeset, n)
+	s.sets = sets
 	memory := newBudget(opts.Memory, 0)
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(max(opts.Jobs, 1))

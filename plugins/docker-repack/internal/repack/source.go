@@ -113,6 +113,9 @@ func (o *original) check() error {
 	return nil
 }
 
+// dockerZstdLayer is what some tools call a zstd layer in Docker's own manifests.
+const dockerZstdLayer types.MediaType = "application/vnd.docker.image.rootfs.diff.tar.zstd"
+
 func checkLayerType(t types.MediaType) error {
 	s := string(t)
 	switch {
@@ -121,7 +124,7 @@ func checkLayerType(t types.MediaType) error {
 	case !t.IsDistributable():
 		return fault.Hint(fmt.Errorf("the layer is foreign (%s): its content is not in the registry and may not be passed on", s),
 			"images on non-distributable base layers cannot be repacked")
-	case t.IsLayer(), s == "application/vnd.docker.image.rootfs.diff.tar.zstd":
+	case t.IsLayer(), t == dockerZstdLayer:
 		return nil
 	}
 	return fault.Hint(fmt.Errorf("unknown layer media type %q", s), "only tar layers, plain or with gzip or zstd, are read")

@@ -20,6 +20,7 @@ type written struct {
 	descriptor v1.Descriptor
 	diffID     v1.Hash
 	entries    int
+	kept       *keptLayer // nil for a new layer, which has the rest
 	file       *os.File
 	remove     func()
 }

@@ -69,6 +69,14 @@ func bars(i *repack.ImageAnalysis) chart {
 			compressed = l.Bytes
 		}
 		title := Printable(l.First) + " … " + Printable(l.Last)
+		for _, g := range l.Groups {
+			if g.Name != "" {
+				title += ", " + Printable(g.Name)
+			}
+		}
+		if l.Kept != "" {
+			title = fmt.Sprintf("kept, %s, %.0f %% live: %s", l.Kept, 100*l.Live, l.Digest)
+		}
 		c.After = append(c.After, row(n, title, compressed, l.FileBytes, 0, l.DuplicateBytes))
 	}
 	return c

@@ -1,0 +1,162 @@
+package repack
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/dockerfactory/dockerfactory/plugins/docker-repack/internal/plan"
+	"github.com/dockerfactory/dockerfactory/shared/fault"
+	"github.com/dockerfactory/dockerfactory/shared/image"
+	"github.com/dockerfactory/dockerfactory/shared/progress"
+	"github.com/dockerfactory/dockerfactory/shared/wire"
+)
+
+// Where a kept layer comes from.
+const (
+	KeptBase     = "base"     // it is one of the source's lowest layers
+	KeptPrevious = "previous" // it is one of the earlier result's
+)
+
+// A keptLayer goes into the result as it is.
+type keptLayer struct {
+	from       string // KeptBase or KeptPrevious
+	descriptor v1.Descriptor
+	diffID     v1.Hash
+	entries    int
+	live       float64 // part of it, 0 to 1, that is in the new tree
+	store      Store
+	registry   name.Reference // of a store in a registry, else nil
+}
+
+func (k *keptLayer) written() *written {
+	return &written{descriptor: k.descriptor, diffID: k.diffID, entries: k.entries, kept: k}
+}
+
+// put stores a kept layer at the destination, which may have it already.
+func (r *run) put(ctx context.Context, k *keptLayer) (bool, error) {
+	open := func() (io.ReadCloser, error) {
+		b, err := k.store.Blob(ctx, k.descriptor)
+		if err != nil {
+			return nil, err
+		}
+		return verify(b, k.descriptor, nil)
+	}
+	if m, ok := r.dst.(mounter); ok && k.registry != nil {
+		return m.mount(ctx, k.descriptor, k.registry, open)
+	}
+	return r.dst.PutBlob(ctx, k.descriptor, open)
+}
+
+// keep chooses the layers of the source's base and of the earlier result that the
+// new ones are laid upon.
+func (r *run) keep(ctx context.Context, o *original, s *scanned, platform string, step progress.Step) (*plan.Kept, []*keptLayer, error) {
+	base, err := r.baseLayers(o)
+	if err != nil {
+		return nil, nil, err
+	}
+	if base >= r.opts.MaxLayers {
+		return nil, nil, fault.Hint(fmt.Errorf("the base has %d layers, and the result may have %d", base, r.opts.MaxLayers), "keep fewer: --keep-base=N, or allow more: --max-layers")
+	}
+	var all []*keptLayer
+	var old []plan.Old
+	seen := map[v1.Hash]bool{}
+	add := func(from string, i int, o *original, s *scanned, registry name.Reference) {
+		d := o.manifest.Layers[i]
+		seen[d.Digest] = true
+		d = v1.Descriptor{MediaType: ociLayer(d.MediaType), Digest: d.Digest, Size: d.Size}
+		all = append(all, &keptLayer{from: from, descriptor: d, diffID: o.config.RootFS.DiffIDs[i], entries: s.sets[i].Len(), store: o.store, registry: registry})
+		old = append(old, plan.Old{Changes: s.sets[i], Size: d.Size, Forced: from == KeptBase})
+	}
+	for i := range base {
+		add(KeptBase, i, o, s, r.from)
+	}
+	if r.opts.Previous != nil {
+		prev, scanned, err := r.previous(ctx, o, step)
+		if err != nil {
+			return nil, nil, fmt.Errorf("reading --previous %s: %w", r.opts.Previous.Reference, err)
+		}
+		var registry name.Reference
+		if ref := r.opts.Previous.Reference; ref.Kind == image.Registry {
+			registry = ref.Name
+		}
+		unlike := 0
+		for i, l := range prev.manifest.Layers {
+			switch {
+			case seen[l.Digest]:
+			case l.MediaType != r.codec.mediaType:
+				unlike++
+			default:
+				add(KeptPrevious, i, prev, scanned, registry)
+			}
+		}
+		if unlike > 0 {
+			r.warn("%s: %d layers of %s are not kept, for they are compressed in another way than asked for", platform, unlike, r.opts.Previous.Reference)
+		}
+	}
+	if len(old) == 0 {
+		return nil, nil, nil
+	}
+	kept, err := plan.Keep(s.tree, old, s.fresh(r.opts.TargetSize), r.opts.MaxLayers*3/4)
+	if err != nil {
+		return nil, nil, fmt.Errorf("laying new layers upon the base: %w", err)
+	}
+	if kept == nil {
+		return nil, nil, nil
+	}
+	var out []*keptLayer
+	for n, i := range kept.Layers {
+		all[i].live = kept.Live[n]
+		out = append(out, all[i])
+	}
+	return kept, out, nil
+}
+
+// fresh is about how many layers the tree would have without kept ones.
+func (s *scanned) fresh(target int64) int {
+	total := 0.0
+	for in := range files(s.tree) {
+		total += s.estimate(in)
+	}
+	return 1 + int(total/float64(target))
+}
+
+// previous reads the earlier result's image of a platform.
+func (r *run) previous(ctx context.Context, o *original, step progress.Step) (*original, *scanned, error) {
+	found, err := (&run{source: r.opts.Previous.Store(), result: &Result{}}).originals(ctx, *r.opts.Previous)
+	if err != nil {
+		return nil, nil, err
+	}
+	at := slices.IndexFunc(found, func(c choice) bool { return c.original.platform().Equals(o.platform()) })
+	if at < 0 {
+		return nil, nil, fault.Hint(fmt.Errorf("it has no image for %s", o.platform()), "choose the platforms that it has with --platform, or leave --previous out")
+	}
+	prev := found[at].original
+	if prev.manifest.Annotations[wire.AnnotationRepackSource] == "" {
+		return nil, nil, fault.Hint(fmt.Errorf("%s was not made by docker repack", prev.descriptor.Digest),
+			"name the result of an earlier run; for the first one, leave --previous out")
+	}
+	s, err := scan(ctx, prev, nil, nil, r.opts, step)
+	if err != nil {
+		return nil, nil, err
+	}
+	return prev, s, nil
+}
+
+// ociLayer is what a layer is called in an OCI manifest.
+func ociLayer(t types.MediaType) types.MediaType {
+	switch t {
+	case types.DockerLayer:
+		return types.OCILayer
+	case types.DockerUncompressedLayer:
+		return types.OCIUncompressedLayer
+	case dockerZstdLayer:
+		return types.OCILayerZStd
+	}
+	return t
+}
