@@ -25,5 +25,9 @@ install: ## build the four plugins and install them for this user
 docs: ## write docs/reference anew from the commands
 	UPDATE_DOCS=1 $(GO) test -count=1 -run TestReference ./plugins/docker-*
 
+bench: ## the suite and its peers, side by side; see bench/README.md
+	$(testbed) up --profile test
+	$(GO) run ./bench/repack -date $$(date +%F) $(BENCH)
+
 down: ## stop what the testbed has started
 	$(testbed) down

@@ -1,0 +1,190 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/dockerfactory/dockerfactory/bench/repack/internal/bed"
+	"github.com/dockerfactory/dockerfactory/bench/repack/internal/markdown"
+	"github.com/dockerfactory/dockerfactory/bench/repack/internal/measure"
+)
+
+// A Contest is one image and what each contestant made of it.
+type Contest struct {
+	Image   string       `json:"image"`
+	Source  bed.Shape    `json:"source"`
+	Pull    Duration     `json:"pull,omitempty"` // of the source
+	Entries []ContestRow `json:"entries"`
+}
+
+// A ContestRow is one contestant's result.
+type ContestRow struct {
+	Contestant string          `json:"contestant"`
+	Runs       []measure.Usage `json:"runs"`
+	Shape      bed.Shape       `json:"shape"`
+	Tree       string          `json:"tree"`              // "equal", or how many entries differ
+	Outside    string          `json:"outside,omitempty"` // the same by the outside judge
+	Pull       Duration        `json:"pull,omitempty"`
+}
+
+// Duration is a time.Duration, in nanoseconds in JSON.
+type Duration = time.Duration
+
+// contest has the contestants work on one image in turns: every round runs each
+// of them once, until it has run o.repeat times or for o.enough in all. What they
+// made is looked at after the last round, so that nothing runs between the turns.
+func contest(ctx context.Context, b *bed.Bed, o options, image string) (*Contest, error) {
+	source, err := b.Source(ctx, image)
+	if err != nil {
+		return nil, err
+	}
+	c := &Contest{Image: image}
+	if c.Source, err = bed.ShapeOf(source); err != nil {
+		return nil, err
+	}
+	layout, err := layoutOf(ctx, b, source)
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(layout)
+	for _, k := range o.contestants() {
+		c.Entries = append(c.Entries, ContestRow{Contestant: k.name})
+	}
+	for round := range o.repeat {
+		for i, k := range o.contestants() {
+			row := &c.Entries[i]
+			if enough(row.Runs, o.repeat, o.enough) {
+				continue
+			}
+			if err := runOnce(ctx, b, k, source, layout, row, round == 0); err != nil {
+				return nil, fmt.Errorf("%s on %s: %w", k.name, image, err)
+			}
+			b.Log("  %-34s %s", k.name, row.Runs[len(row.Runs)-1].Wall.Round(10*time.Millisecond))
+		}
+	}
+	if image == o.judged {
+		if err := judge(ctx, b, o, c, source, layout); err != nil {
+			return nil, err
+		}
+	}
+	if o.pull {
+		if c.Pull, err = b.Pull(ctx, source); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+func runOnce(ctx context.Context, b *bed.Bed, k contestant, source, layout string, row *ContestRow, first bool) error {
+	if err := b.Results.Empty(); err != nil {
+		return err
+	}
+	work, err := b.Work("work")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(work)
+	j := job{source, layout, b.Results.Addr + "/result:latest", work}
+	u, err := k.run(ctx, b, j)
+	if err != nil {
+		return err
+	}
+	row.Runs = append(row.Runs, u)
+	if !first {
+		return nil
+	}
+	if row.Shape, err = bed.ShapeOf(j.dest); err != nil {
+		return err
+	}
+	if row.Tree, err = equalTrees(ctx, b, source, j.dest); err != nil {
+		return err
+	}
+	if k.pulls {
+		row.Pull, err = b.Pull(ctx, j.dest)
+	}
+	return err
+}
+
+// judge asks the outside judge about the result of the main contestant and of its peer.
+func judge(ctx context.Context, b *bed.Bed, o options, c *Contest, source, layout string) error {
+	for i, k := range o.contestants() {
+		if !k.judged {
+			continue
+		}
+		b.Log("  umoci and rsync on the result of %s", k.name)
+		again := ContestRow{}
+		if err := runOnce(ctx, b, k, source, layout, &again, false); err != nil {
+			return err
+		}
+		var err error
+		if c.Entries[i].Outside, err = outsideJudge(ctx, b, source, b.Results.Addr+"/result:latest"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// enough reports whether no further run is needed.
+func enough(runs []measure.Usage, times int, limit time.Duration) bool {
+	var total time.Duration
+	for _, u := range runs {
+		total += u.Wall
+	}
+	return len(runs) >= times || len(runs) > 0 && total >= limit
+}
+
+// layoutOf copies an image into an OCI image layout.
+func layoutOf(ctx context.Context, b *bed.Bed, source string) (string, error) {
+	dir, err := b.Work("layout")
+	if err != nil {
+		return "", err
+	}
+	_, err = measure.Run(ctx, measure.Command{
+		Argv: []string{"skopeo", "copy", "--quiet", "--src-tls-verify=false", "docker://" + source, "oci:" + dir + ":latest"},
+		Env:  b.Env(filepath.Dir(dir)),
+	})
+	if err != nil {
+		return "", fmt.Errorf("copying a source to a layout: %w", err)
+	}
+	return dir, nil
+}
+
+func (c *Contest) markdown() string {
+	base := c.row(ours)
+	header := []string{c.Image, "wall s", "", "CPU s", "", "RSS MB", "temp MB", "MB", "", "layers", "largest MB", "pull s", "tree"}
+	rows := [][]string{{"(source)", "", "", "", "", "", "", markdown.MB(c.Source.Bytes), markdown.Ratio(c.Source.Bytes, base.Shape.Bytes),
+		fmt.Sprint(c.Source.Layers), markdown.MB(c.Source.Largest), markdown.Seconds(c.Pull), ""}}
+	baseUsage := measure.Typical(base.Runs)
+	for _, e := range c.Entries {
+		u := measure.Typical(e.Runs)
+		rows = append(rows, []string{
+			e.Contestant, markdown.Seconds(u.Wall), markdown.Ratio(u.Wall, baseUsage.Wall), markdown.Seconds(u.CPU), markdown.Ratio(u.CPU, baseUsage.CPU),
+			markdown.MB(u.RSS), markdown.MB(u.Disk), markdown.MB(e.Shape.Bytes), markdown.Ratio(e.Shape.Bytes, base.Shape.Bytes),
+			fmt.Sprint(e.Shape.Layers), markdown.MB(e.Shape.Largest), markdown.Seconds(e.Pull), e.Tree,
+		})
+	}
+	text := markdown.Table(header, rows)
+	var judged []string
+	for _, e := range c.Entries {
+		if e.Outside != "" {
+			judged = append(judged, e.Contestant+": "+e.Outside)
+		}
+	}
+	if len(judged) > 0 {
+		text += "\nUnpacked by umoci, compared with the source by rsync (contents, modes, owners, times, links, attributes): " + strings.Join(judged, "; ") + ".\n"
+	}
+	return text
+}
+
+func (c *Contest) row(name string) ContestRow {
+	for _, e := range c.Entries {
+		if e.Contestant == name {
+			return e
+		}
+	}
+	return ContestRow{}
+}

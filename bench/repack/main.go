@@ -1,0 +1,185 @@
+// Command repack compares docker repack with its peers on real images. See
+// bench/README.md.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/dockerfactory/dockerfactory/bench/repack/internal/bed"
+	"github.com/dockerfactory/dockerfactory/shared/fault"
+)
+
+// options are what the command line says.
+type options struct {
+	images, who, sections            []string
+	repeat                           int
+	enough                           time.Duration
+	sizes                            []float64 // GB
+	rivalSize                        float64
+	links                            []int64 // Mb/s
+	linkImage, limitImage            string
+	smallImage, judged               string
+	pull                             bool
+	cache, date, jsonPath, tablePath string
+}
+
+var allSections = []string{"contest", "limit", "memory", "links", "updates", "reproducible"}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:])
+	interrupted := ctx.Err() != nil
+	stop()
+	switch {
+	case err == nil:
+	case errors.Is(err, flag.ErrHelp):
+	case interrupted:
+		os.Exit(130)
+	default:
+		fmt.Fprintln(os.Stderr, "ERROR:", err)
+		if hint := fault.HintOf(err); hint != "" {
+			fmt.Fprintf(os.Stderr, "\nhint: %s\n", hint)
+		}
+		os.Exit(1)
+	}
+}
+
+func parse(args []string) (options, error) {
+	var o options
+	fs := flag.NewFlagSet("repack", flag.ContinueOnError)
+	images := fs.String("images", "small,python,node,java,compilers", "images to repack, of bench/repack/images")
+	who := fs.String("contestants", "", "parts of the names of those who take part, separated by commas (default all)")
+	sections := fs.String("sections", strings.Join(allSections, ","), "what to measure")
+	sizes := fs.String("sizes", "0.2,1,5", "sizes of the synthetic images, in GB")
+	speeds := fs.String("links", "50,200,1000", "speeds of the links, in Mb/s")
+	fs.Float64Var(&o.rivalSize, "rival-size", 1, "largest synthetic image that docker-repack gets, in GB")
+	fs.IntVar(&o.repeat, "repeat", 3, "most runs of one contestant on one image")
+	fs.DurationVar(&o.enough, "enough", 20*time.Second, "a contestant whose runs took so long in all is not repeated")
+	fs.StringVar(&o.linkImage, "link-image", "small", "image that is pulled over links")
+	fs.StringVar(&o.limitImage, "limit-image", "python", "image that is compared with zstd alone")
+	fs.StringVar(&o.smallImage, "reproduced", "small", "image that is repacked with several numbers of workers")
+	fs.StringVar(&o.judged, "judged", "small", "image whose results umoci and rsync look at")
+	fs.BoolVar(&o.pull, "pull", true, "pull sources and results with the engine")
+	fs.StringVar(&o.cache, "cache", "", "directory for the rival, the images and scratch files (default bench in the testbed's cache)")
+	fs.StringVar(&o.date, "date", "", "date to state in the report")
+	fs.StringVar(&o.jsonPath, "json", "bench/repack/results.json", "raw figures; what is not measured again is kept")
+	fs.StringVar(&o.tablePath, "markdown", "bench/repack/RESULTS.md", "the report")
+	if err := fs.Parse(args); err != nil {
+		return o, err
+	}
+	if fs.NArg() > 0 {
+		return o, fmt.Errorf("reading the command line: %q is no option", fs.Arg(0))
+	}
+	o.images, o.who, o.sections = list(*images), list(*who), list(*sections)
+	for _, s := range o.sections {
+		if !slices.Contains(allSections, s) {
+			return o, fault.Hint(fmt.Errorf("choosing sections: there is no %q", s), "use any of %s", strings.Join(allSections, ", "))
+		}
+	}
+	for _, s := range list(*sizes) {
+		gb, err := strconv.ParseFloat(s, 64)
+		if err != nil || gb <= 0 {
+			return o, fmt.Errorf("choosing sizes: %q is no size in GB", s)
+		}
+		o.sizes = append(o.sizes, gb)
+	}
+	for _, s := range list(*speeds) {
+		mbps, err := strconv.ParseInt(s, 10, 64)
+		if err != nil || mbps <= 0 {
+			return o, fmt.Errorf("choosing links: %q is no speed in Mb/s", s)
+		}
+		o.links = append(o.links, mbps)
+	}
+	if o.repeat < 1 {
+		return o, fmt.Errorf("-repeat %d: must be 1 or more", o.repeat)
+	}
+	return o, nil
+}
+
+func list(s string) []string {
+	return strings.FieldsFunc(s, func(r rune) bool { return r == ',' })
+}
+
+// takesPart tells whether a contestant was chosen. The one that all are compared
+// with always is.
+func (o options) takesPart(name string) bool {
+	return len(o.who) == 0 || name == ours || slices.ContainsFunc(o.who, func(part string) bool { return strings.Contains(name, part) })
+}
+
+func (o options) contestants() []contestant {
+	return slices.DeleteFunc(slices.Clone(contestants), func(c contestant) bool { return !o.takesPart(c.name) })
+}
+
+func run(ctx context.Context, args []string) error {
+	o, err := parse(args)
+	if err != nil {
+		return err
+	}
+	start := time.Now()
+	log := func(format string, args ...any) {
+		fmt.Fprintf(os.Stderr, "[%5s] %s\n", time.Since(start).Round(time.Second), fmt.Sprintf(format, args...))
+	}
+	results, err := readResults(o.jsonPath)
+	if err != nil {
+		return err
+	}
+	b, err := bed.Open(ctx, o.cache, log)
+	if err != nil {
+		return err
+	}
+	err = measureAll(ctx, b, o, results)
+	return errors.Join(err, b.Close())
+}
+
+// measureAll measures the chosen sections and writes the results after each.
+func measureAll(ctx context.Context, b *bed.Bed, o options, r *Results) error {
+	var err error
+	r.Date = o.date
+	if r.Facts, err = facts(ctx, b); err != nil {
+		return err
+	}
+	for _, section := range o.sections {
+		b.Log("%s", section)
+		switch section {
+		case "contest":
+			for _, image := range o.images {
+				b.Log("%s", image)
+				c, err := contest(ctx, b, o, image)
+				if err != nil {
+					return err
+				}
+				r.replace(c)
+				if err := r.write(o.jsonPath, o.tablePath); err != nil {
+					return err
+				}
+			}
+		case "limit":
+			r.Limit, err = limit(ctx, b, o)
+		case "memory":
+			r.Memory, err = memory(ctx, b, o)
+		case "links":
+			r.Links, err = links(ctx, b, o)
+		case "updates":
+			r.Updates, err = updates(ctx, b, o)
+		case "reproducible":
+			r.Reproduction, err = reproducible(ctx, b, o)
+		}
+		if err != nil {
+			return fmt.Errorf("measuring %s: %w", section, err)
+		}
+		if err := r.write(o.jsonPath, o.tablePath); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/dockerfactory/dockerfactory/bench/repack/internal/markdown"
+)
+
+// Results are all figures, raw.
+type Results struct {
+	Date         string         `json:"date,omitempty"`
+	Facts        Facts          `json:"facts"`
+	Contests     []*Contest     `json:"contests,omitempty"`
+	Limit        *Limit         `json:"limit,omitempty"`
+	Memory       []MemoryRow    `json:"memory,omitempty"`
+	Links        []LinkRow      `json:"links,omitempty"`
+	Updates      []Update       `json:"updates,omitempty"`
+	Reproduction []Reproduction `json:"reproduction,omitempty"`
+}
+
+// readResults reads those of an earlier run, of which a partial run keeps the rest.
+func readResults(path string) (*Results, error) {
+	r := &Results{}
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return r, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading earlier results: %w", err)
+	}
+	if err := json.Unmarshal(text, r); err != nil {
+		return nil, fmt.Errorf("reading earlier results in %s: %w", path, err)
+	}
+	return r, nil
+}
+
+// replace puts a contest in the place of an earlier one on the same image.
+func (r *Results) replace(c *Contest) {
+	i := slices.IndexFunc(r.Contests, func(old *Contest) bool { return old.Image == c.Image })
+	if i < 0 {
+		r.Contests = append(r.Contests, c)
+		return
+	}
+	r.Contests[i] = c
+}
+
+// write writes the raw figures and the report.
+func (r *Results) write(jsonPath, markdownPath string) error {
+	text, err := json.MarshalIndent(r, "", " ")
+	if err != nil {
+		return fmt.Errorf("writing results: %w", err)
+	}
+	if err := os.WriteFile(jsonPath, append(text, '\n'), 0o644); err != nil {
+		return fmt.Errorf("writing results: %w", err)
+	}
+	if err := os.WriteFile(markdownPath, []byte(r.markdown()), 0o644); err != nil {
+		return fmt.Errorf("writing results: %w", err)
+	}
+	return nil
+}
+
+func (r *Results) markdown() string {
+	var s strings.Builder
+	s.WriteString("# docker repack and its peers\n\nWritten by `make bench`; see [bench](../README.md) for what is measured and how.\n\n")
+	r.facts(&s)
+	if len(r.Contests) > 0 {
+		s.WriteString("\n## Repacking, from registry to registry\n\n" + contestNote + "\n")
+		for _, c := range r.Contests {
+			s.WriteString("\n" + c.markdown())
+		}
+	}
+	section := func(title, note, table string) { s.WriteString("\n## " + title + "\n\n" + note + "\n\n" + table) }
+	if r.Limit != nil {
+		section("Against the limit", limitNote, r.Limit.markdown())
+	}
+	if len(r.Memory) > 0 {
+		section("Memory and disk", memoryNote, memoryMarkdown(r.Memory))
+	}
+	if len(r.Links) > 0 {
+		section("Pull and unpack over a link", linksNote, linksMarkdown(r.Links))
+	}
+	if len(r.Updates) > 0 {
+		section("Updates", updatesNote, updatesMarkdown(r.Updates))
+	}
+	if len(r.Reproduction) > 0 {
+		section("Reproducibility", "Digest of the result at `balanced`, by number of workers; the last run repeats the one before.", reproducibleMarkdown(r.Reproduction))
+	}
+	return s.String()
+}
+
+const (
+	contestNote = `Wall clock and CPU seconds (user and system, of all processes) are medians over the runs, memory (of the largest process) and temporary
+disk are peaks. Every run starts with an empty destination. The unnamed columns are multiples of ` + "`docker repack`" + ` at ` + "`balanced`" + `, which includes
+reading the result back and comparing it. docker-repack reads no plain HTTP registry: it is given the source as a layout, for nothing. "pull" is
+an unshaped ` + "`docker pull`" + ` with unpacking. "tree" says whether the root filesystem and config are those of the source, by ` + "`docker repack verify`" + `.`
+	limitNote   = "What an image's repacking takes, beside nothing but compressing its merged root filesystem with the zstd command line tool."
+	memoryNote  = "Synthetic images of growing size: weights that hardly compress, sources that do, small files, copies, removed directories."
+	linksNote   = "`docker pull`, with unpacking, by an engine that has none of the layers, through a proxy that lets so many bits a second through. The unnamed column is the multiple of ours."
+	updatesNote = `Bytes that a host which has one release of an application pulls to get the next: the layers that it does not have. "changed contents" are
+the files whose content is nowhere in the release before, "changed entries" those that are new or differ in content or metadata, each compressed
+alone in one stream. The builds set all times to one epoch, so that a file that is installed again is the same file.`
+)
+
+func (r *Results) facts(s *strings.Builder) {
+	f := r.Facts
+	rows := [][]string{{"processor", fmt.Sprintf("%s, %d cores", f.CPU, f.Cores)}, {"memory", markdown.MB(f.Memory) + " MB"}, {"system", f.OS + ", Linux " + f.Kernel}}
+	if r.Date != "" {
+		rows = append([][]string{{"date", r.Date}}, rows...)
+	}
+	for _, name := range slices.Sorted(maps.Keys(f.Tools)) {
+		rows = append(rows, []string{name, f.Tools[name]})
+	}
+	s.WriteString(markdown.Table([]string{"", ""}, rows))
+}
