@@ -130,6 +130,9 @@ func printReport(dockerCLI command.Cli, f render.Flags, r *sticky.Report) error 
 	if r.Decision == sticky.Idle {
 		note(dockerCLI, "no builder %s is up: nothing to do", r.Name)
 	}
+	for _, n := range r.Notes {
+		note(dockerCLI, "%s", n)
+	}
 	if f.Quiet && r.Generation == "" {
 		return nil
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/docker/buildx/util/confutil"
 	"github.com/docker/cli/cli/command"
+	"github.com/docker/cli/opts"
 	"github.com/spf13/cobra"
 
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky"
@@ -32,6 +33,7 @@ type upOptions struct {
 	fallback     []string
 	readOnly     bool
 	keep         int
+	maxSize      opts.MemBytes
 	envFile      string
 	config       string
 	noUse        bool
@@ -73,6 +75,12 @@ A pull request from a fork may be anybody's. Its builder is read-only unless you
 --read-only=false, also where the workflow runs with the rights of the repository
 (pull_request_target, workflow_run, a comment) and where the event does not tell.
 
+The disk is bounded by --max-size: while builds go on by BuildKit's garbage
+collection, and before a commit by pruning what was not used for the longest time.
+Cache mounts are kept as long as they fit and are used once a month. Settings about
+garbage collection in --config win. When less than 20 % of the pool's filesystem is
+free, "up" and "down" warn; below 5 % all generations beside the heads are given up.
+
 A builder that is up already is left as it is, and described again.
 
 "docker build" does not follow the current builder but BUILDX_BUILDER: that is
@@ -113,6 +121,8 @@ default ~/.local/state/docker-stickybuilder.` + cliplugin.ExitStatusHelp(""),
 	f.StringVar(&o.ref, "ref", "", "Branch, tag or pull request (default: the one that is built)")
 	f.StringArrayVar(&o.fallback, "fallback", nil, "What to clone if the disk is new: KEY, KEY@REF or @REF (repeatable; default: the base and the default branch)")
 	f.BoolVar(&o.readOnly, "read-only", false, "Never commit what this builder builds (default: for pull requests from forks)")
+	_ = o.maxSize.Set("50GB")
+	f.Var(&o.maxSize, "max-size", "Bound of what the disk holds, such as 50GB; 0 for none")
 	f.IntVar(&o.keep, "keep", 3, "Generations of the disk to keep, the head among them")
 	f.StringVar(&o.config, "config", "", "buildkitd configuration file with mirrors, registries, DNS, …")
 	f.StringVar(&o.envFile, "env-file", "", "File to write BUILDX_BUILDER=NAME to (default: $GITHUB_ENV, if set)")
@@ -124,10 +134,14 @@ default ~/.local/state/docker-stickybuilder.` + cliplugin.ExitStatusHelp(""),
 	_ = cmd.RegisterFlagCompletionFunc("disk", cobra.FixedCompletions(diskSchemes, cobra.ShellCompDirectiveNoSpace))
 	_ = cmd.RegisterFlagCompletionFunc("config", cobra.FixedCompletions([]string{"toml"}, cobra.ShellCompDirectiveFilterFileExt))
 	o.completeLineages(cmd)
+	_ = cmd.RegisterFlagCompletionFunc("max-size", cobra.NoFileCompletions)
 	_ = cmd.RegisterFlagCompletionFunc("keep", cobra.NoFileCompletions)
 	_ = cmd.RegisterFlagCompletionFunc("ready-timeout", cobra.NoFileCompletions)
 	return cmd
 }
+
+// minSize is what is left of no disk when everything is pruned.
+const minSize = 16 << 20
 
 func runUp(ctx context.Context, dockerCLI command.Cli, o upOptions) error {
 	if err := o.output.Validate(); err != nil {
@@ -135,6 +149,9 @@ func runUp(ctx context.Context, dockerCLI command.Cli, o upOptions) error {
 	}
 	if o.readyTimeout <= 0 {
 		return cliplugin.Usage(fmt.Errorf("--ready-timeout must be more than 0"))
+	}
+	if n := o.maxSize.Value(); n != 0 && n < minSize {
+		return cliplugin.Usage(fmt.Errorf("--max-size must be at least %d MiB, or 0 for no bound", minSize>>20))
 	}
 	if o.keep < 1 {
 		return cliplugin.Usage(errors.New("--keep must be at least 1"))
@@ -180,6 +197,10 @@ func (o upOptions) resolve(ctx context.Context, dockerCLI command.Cli, h sticky.
 		if up.Disk, err = diskSpec(o.disk); err != nil {
 			return up, err
 		}
+	}
+	if o.changed("max-size") {
+		n := o.maxSize.Value()
+		up.MaxBytes = &n
 	}
 	if err := o.lineage(ctx, &up); err != nil {
 		return up, err

@@ -149,6 +149,8 @@ func phaseName(p string) string {
 	switch p {
 	case instance.PhaseDraining:
 		return "waiting for builds under way"
+	case instance.PhasePruning:
+		return "pruning the disk to its bound"
 	case instance.PhaseChecking:
 		return "checking the databases"
 	case instance.PhaseSaving:

@@ -42,6 +42,7 @@ func (s *supervisor) finish(ctx context.Context) error {
 	if s.run.Crash == "" {
 		s.phase(instance.PhaseDraining)
 		s.drain(ctx, request.Drain)
+		s.fit(ctx, &e)
 		s.phase(instance.PhaseStopping)
 	}
 	e.clean = s.end(ctx)
@@ -89,6 +90,9 @@ type ending struct {
 	lock       *os.File // of the working copy, held since it was made or taken over; nil if that is gone
 	phase      func(string)
 	moved      func(done, total int64) // bytes of the commit; nil for nobody
+
+	bytes, pruned int64  // of the disk, if it has a bound: what it holds and what was removed
+	oversize      string // why it holds more than its bound
 }
 
 // decide commits or discards the working copy and writes the report. The error
@@ -103,7 +107,7 @@ func (e ending) decide(ctx context.Context) (*Report, error) {
 	r := &Report{
 		Name: e.inst.Name, Policy: string(e.policy), Disk: e.inst.Disk,
 		Key: w.Lineage.Key, Ref: w.Lineage.Ref, Platform: w.Lineage.Platform, Parent: w.Parent, Origin: w.Origin.Name(),
-		ReadOnly:        e.inst.ReadOnly,
+		ReadOnly: e.inst.ReadOnly, Bytes: e.bytes, PrunedBytes: e.pruned,
 		BuildkitVersion: e.run.BuildkitVersion, CleanShutdown: e.clean, Started: e.inst.Created,
 		Summary: story.Tally(), Builds: story.Builds,
 	}
@@ -188,6 +192,7 @@ func exhausted(w *disk.Working) bool {
 func (e ending) commit(ctx context.Context, pool Disk, r *Report) error {
 	w := &e.inst.Working
 	e.phase(instance.PhaseChecking)
+	r.Notes = append(r.Notes, relieve(ctx, pool, w.Root, w.Backing)...)
 	if exhausted(w) {
 		r.Reason += ", but the pool has no space left"
 		return nil
@@ -224,6 +229,9 @@ func (e ending) commit(ctx context.Context, pool Disk, r *Report) error {
 		return err
 	default:
 		r.Decision, r.Generation = Committed, g.ID
+		if e.oversize != "" {
+			r.Reason += "; " + e.oversize
+		}
 		if c.outcome != nil {
 			r.Reason, r.Contest = r.Reason+"; "+c.won(), c.outcome
 		}

@@ -38,6 +38,12 @@ type Report struct {
 	Generation string `json:"generation,omitempty"` // generation that the job wrote, "" if discarded
 	Head       string `json:"head,omitempty"`       // the disk's head after the decision
 
+	Bytes       int64 `json:"bytes,omitempty"`       // of the disk at its end, if it has a bound
+	PrunedBytes int64 `json:"prunedBytes,omitempty"` // removed to keep to it
+
+	// Notes are for the user.
+	Notes []string `json:"notes,omitempty"`
+
 	// Contest is set if another job had moved the head meanwhile.
 	Contest *Contest `json:"contest,omitempty"`
 

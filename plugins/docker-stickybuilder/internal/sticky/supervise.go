@@ -35,6 +35,7 @@ type supervisor struct {
 	watched chan error         // its result
 	deaf    error              // why it ended early
 	told    time.Time          // when progress was written down
+	pruning bool               // the builds are over: a daemon that dies now takes none of them along
 }
 
 // Supervise runs the builder of the given name until ctx is cancelled, which a
@@ -243,7 +244,7 @@ func (s *supervisor) end(ctx context.Context) (clean bool) {
 		if err != nil {
 			s.say("%v", err)
 		}
-		if end == daemon.Crashed && s.run.Crash == "" {
+		if end == daemon.Crashed && s.run.Crash == "" && !s.pruning {
 			s.run.Crash = "buildkitd died: " + s.daemon.Verdict()
 		}
 		clean = end == daemon.Clean

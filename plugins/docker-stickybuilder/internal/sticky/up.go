@@ -27,6 +27,7 @@ type UpOptions struct {
 	Because  string // why it is read-only, if nobody asked for that
 	Platform string // of this machine
 	Keep     int    // generations to keep; 0 means the pool's default
+	MaxBytes *int64 // bound of the disk, 0 for none; nil means DefaultMaxBytes unless the configuration has its own
 
 	DefaultDisk string
 	DefaultKey  string
@@ -160,6 +161,7 @@ func (h Host) plan(dir instance.Dir, o UpOptions) (*instance.Instance, []byte, [
 		ReadOnly:     o.ReadOnly,
 		Because:      o.Because,
 		Keep:         o.Keep,
+		MaxBytes:     o.maxBytes(),
 		Buildkitd:    binary,
 		Config:       o.Config,
 		Created:      h.Now().UTC(),
@@ -175,8 +177,21 @@ func (h Host) plan(dir instance.Dir, o UpOptions) (*instance.Instance, []byte, [
 	if err := checkEnv(o.EnvFile); err != nil {
 		return nil, nil, nil, err
 	}
-	_, ignored, err := daemon.Config(o.ConfigText, o.Config, daemon.Places{})
+	_, ignored, err := daemon.Config(o.ConfigText, o.Config, daemon.Places{}, i.MaxBytes)
 	return i, o.ConfigText, ignored, err
+}
+
+// DefaultMaxBytes bounds a disk unless the user says otherwise.
+const DefaultMaxBytes int64 = 50 << 30
+
+func (o UpOptions) maxBytes() int64 {
+	switch {
+	case o.MaxBytes != nil:
+		return *o.MaxBytes
+	case daemon.SetsGC(o.ConfigText):
+		return 0
+	}
+	return DefaultMaxBytes
 }
 
 func first(a, b string) string {
@@ -227,7 +242,7 @@ func (h Host) fresh(ctx context.Context, dir instance.Dir, o UpOptions, r progre
 	if err != nil {
 		return nil, err
 	}
-	notes = append(notes, passed...)
+	notes = append(append(notes, passed...), relieve(ctx, pool, inst.Working.Root, inst.Working.Backing)...)
 	defer lock.Close()
 	if err := h.writeConfig(dir, inst, text); err != nil {
 		return nil, err
@@ -256,7 +271,7 @@ func (h Host) writeConfig(dir instance.Dir, i *instance.Instance, text []byte) e
 	}
 	config, _, err := daemon.Config(text, i.Config, daemon.Places{
 		Root: i.Working.Root, Socket: dir.Socket(), Trace: dir.TraceSocket(), Cgroup: dir.Cgroup(),
-	})
+	}, i.MaxBytes)
 	if err != nil {
 		return err
 	}

@@ -27,8 +27,11 @@ type Places struct {
 // collection is tuned for a disk that outlives the job unless the user's file
 // says something about it. name is the user's file, for errors.
 //
+// The disk's bound, in bytes, is what that collection keeps to; 0 means that only the
+// filesystem's free space bounds it.
+//
 // ignored lists the user's settings that were replaced.
-func Config(user []byte, name string, p Places) (text []byte, ignored []string, err error) {
+func Config(user []byte, name string, p Places, bound int64) (text []byte, ignored []string, err error) {
 	tree := table{}
 	if err := toml.Unmarshal(user, &tree); err != nil {
 		return nil, nil, parseError(name, err)
@@ -53,43 +56,16 @@ func Config(user []byte, name string, p Places) (text []byte, ignored []string, 
 	if n, ok := tree.get("history", "maxEntries"); ok && fmt.Sprint(n) == "0" {
 		set(int64(1000), "history", "maxEntries")
 	}
+	trimHistory(tree)
 	if !setsGC(tree) {
 		tree.set(true, "worker", "oci", "gc")
-		tree.set(stickyGC(), "worker", "oci", "gcpolicy")
+		tree.set(stickyGC(bound), "worker", "oci", "gcpolicy")
 	}
 	out, err := toml.Marshal(tree)
 	if err != nil {
 		return nil, nil, fmt.Errorf("writing buildkitd.toml: %w", err)
 	}
 	return out, ignored, nil
-}
-
-// setsGC reports whether the user's file has an opinion on garbage collection.
-func setsGC(tree table) bool {
-	for _, key := range []string{"gc", "gckeepstorage", "reservedSpace", "maxUsedSpace", "minFreeSpace", "gcpolicy"} {
-		if _, ok := tree.get("worker", "oci", key); ok {
-			return true
-		}
-	}
-	return false
-}
-
-// stickyGC replaces BuildKit's default policy, under which cache mounts are lost
-// after two days without a build, a weekend, once they hold more than 512 MB.
-// The first rule for what is easily fetched again stays as it is there.
-func stickyGC() []table {
-	const (
-		reserved = "10GB"
-		most     = "50GB"
-		free     = "5%"
-	)
-	return []table{
-		{"filters": []string{"type==source.local", "type==source.git.checkout"}, "keepDuration": "48h", "maxUsedSpace": "512MB"},
-		{"filters": []string{"type==exec.cachemount"}, "keepDuration": "720h", "maxUsedSpace": "20GB"},
-		{"keepDuration": "1440h", "reservedSpace": reserved, "maxUsedSpace": most, "minFreeSpace": free},
-		{"reservedSpace": reserved, "maxUsedSpace": most, "minFreeSpace": free},
-		{"all": true, "reservedSpace": reserved, "maxUsedSpace": most, "minFreeSpace": free},
-	}
 }
 
 func parseError(name string, err error) error {

@@ -14,11 +14,11 @@ var places = Places{Root: "/pool/work/x/root", Socket: "/state/run/buildkitd.soc
 
 func load(t *testing.T, user string) (config.Config, []string) {
 	t.Helper()
-	text, ignored, err := Config([]byte(user), "user.toml", places)
+	text, ignored, err := Config([]byte(user), "user.toml", places, 50<<30)
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, _, err := Config([]byte(user), "user.toml", places)
+	again, _, err := Config([]byte(user), "user.toml", places, 50<<30)
 	if err != nil || string(again) != string(text) {
 		t.Errorf("not deterministic: %v", err)
 	}
@@ -123,7 +123,7 @@ func TestConfigMistakes(t *testing.T) {
 		{"root = '/x'\n[worker.oci]\nsnapshotter = 7\n", 3, "Snapshotter"},
 		{"a = 1\na = 2\n", 2, "a"},
 	} {
-		_, _, err := Config([]byte(c.text), "user.toml", places)
+		_, _, err := Config([]byte(c.text), "user.toml", places, 0)
 		if err == nil || fault.PositionOf(err).Line != c.line || !strings.HasPrefix(err.Error(), "user.toml:") || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%q: %v", c.text, err)
 		}
@@ -135,7 +135,7 @@ func FuzzConfig(f *testing.F) {
 	f.Add("worker = 1\ngrpc = []\notel = 'x'\n")
 	f.Add("Root = '/x'\nROOT = '/y'\n[GRPC]\naddress = ['z']\n[Worker.OCI]\nGC = false\n")
 	f.Fuzz(func(t *testing.T, user string) {
-		text, _, err := Config([]byte(user), "user.toml", places)
+		text, _, err := Config([]byte(user), "user.toml", places, 0)
 		if err != nil {
 			return
 		}

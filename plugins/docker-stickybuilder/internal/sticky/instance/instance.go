@@ -33,8 +33,9 @@ type Instance struct {
 	Name      string       `json:"name"`
 	Disk      string       `json:"disk"` // --disk
 	ReadOnly  bool         `json:"readOnly"`
-	Because   string       `json:"because,omitempty"` // why it is read-only, if nobody asked for that
-	Keep      int          `json:"keep,omitempty"`    // generations of the lineage; 0 means the pool's default
+	Because   string       `json:"because,omitempty"`  // why it is read-only, if nobody asked for that
+	Keep      int          `json:"keep,omitempty"`     // generations of the lineage; 0 means the pool's default
+	MaxBytes  int64        `json:"maxBytes,omitempty"` // of the disk at a commit; 0 means no bound
 	Working   disk.Working `json:"working"`
 	Buildkitd string       `json:"buildkitd"`
 	Config    string       `json:"config,omitempty"` // --config, absolute
@@ -70,6 +71,7 @@ const (
 	PhaseReady    = "ready"
 	PhaseCrashed  = "crashed" // buildkitd died by itself; the supervisor waits for down
 	PhaseDraining = "draining"
+	PhasePruning  = "pruning"
 	PhaseStopping = "stopping"
 	PhaseChecking = "checking"
 	PhaseSaving   = "committing"

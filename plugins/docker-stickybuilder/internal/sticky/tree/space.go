@@ -13,6 +13,9 @@ type Space struct {
 	Inodes int64 // negative: the filesystem makes inodes as it goes
 
 	Reserved int64 // bytes beyond Bytes that only root may use
+
+	Size  int64 // bytes of the whole filesystem
+	Files int64 // inodes of the whole filesystem; 0 if it makes them as it goes
 }
 
 // Free asks the filesystem that holds path.
@@ -21,7 +24,8 @@ func Free(path string) (Space, error) {
 	if err := unix.Statfs(path, &st); err != nil {
 		return Space{}, &os.PathError{Op: "statfs", Path: path, Err: err}
 	}
-	s := Space{Bytes: int64(st.Bavail) * st.Bsize, Inodes: int64(st.Ffree), Reserved: int64(st.Bfree-st.Bavail) * st.Bsize}
+	s := Space{Bytes: int64(st.Bavail) * st.Bsize, Inodes: int64(st.Ffree), Reserved: int64(st.Bfree-st.Bavail) * st.Bsize,
+		Size: int64(st.Blocks) * st.Bsize, Files: int64(st.Files)}
 	if st.Files == 0 {
 		s.Inodes = -1
 	}

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// Every job builds something new. The disk stays within its bound, and what every
+// job uses stays on it, its cache mount too.
+func TestTheDiskIsBounded(t *testing.T) {
+	const bound = 300 << 20
+	j := newJob(t)
+	j.write("churn.Dockerfile", "FROM scratch\nCOPY tool /tool\nARG N\nRUN [\"/tool\",\"write\",\"/big\",\"60000000\"]\n")
+	j.write("mount.Dockerfile", "FROM scratch\nCOPY tool /tool\nARG N\nRUN --mount=type=cache,target=/c [\"/tool\",\"count\",\"/c/n\"]\n")
+	type bounded struct {
+		report
+		Bytes, PrunedBytes int64
+	}
+	pruned := int64(0)
+	const rounds = 15
+	for round := range rounds {
+		j.upNamed("sticky", "--max-size", "300MB")
+		j.mustBuild()
+		n := fmt.Sprint("N=", round)
+		j.mustBuild("-f", "churn.Dockerfile", "--build-arg", n)
+		if round == rounds-1 {
+			// The mount has been along since the first round.
+			out, err := j.cmd(j.buildx, "build", ".", "-f", "mount.Dockerfile", "--build-arg", n).CombinedOutput()
+			if want := fmt.Sprint("count ", rounds); err != nil || !strings.Contains(string(out), want) {
+				t.Errorf("%v, want %s:\n%s", err, want, out)
+			}
+		} else {
+			j.mustBuild("-f", "mount.Dockerfile", "--build-arg", n)
+		}
+		var r bounded
+		j.sticky(&r, "down")
+		if r.Decision != "commit" || r.Bytes == 0 || r.Bytes > bound {
+			t.Fatalf("round %d: %+v", round, r)
+		}
+		if round > 0 && r.Builds[0].CachedSteps != r.Builds[0].TotalSteps {
+			t.Errorf("round %d: what every job uses was pruned: %+v", round, r.Builds[0])
+		}
+		pruned += r.PrunedBytes
+		var disk struct {
+			Generations []struct {
+				ID    string
+				Bytes int64
+			}
+		}
+		j.sticky(&disk, "disk", "inspect", "--disk", "dir:"+j.pool, "--key", "k")
+		if g := disk.Generations[0]; g.ID != r.Generation || g.Bytes > bound*105/100 {
+			t.Errorf("round %d: the generation holds %d bytes", round, g.Bytes)
+		}
+	}
+	if pruned == 0 {
+		t.Error("nothing was ever pruned: the bound was not tested")
+	}
+	j.nothingLeft()
+}
