@@ -38,25 +38,39 @@ func TestDetect(t *testing.T) {
 		"github push without its event": {github(nil), "", "main", "", "", ""},
 		"github tag":                    {github(env{"GITHUB_REF_NAME": "v1", "GITHUB_REF_TYPE": "tag"}), `{` + repo + `}`, "tags/v1", "", "main", ""},
 		"github merge queue":            {github(env{"GITHUB_EVENT_NAME": "merge_group", "GITHUB_REF_NAME": "gh-readonly-queue/main/pr-7-0123abc"}), `{` + repo + `}`, "gh-readonly-queue/main", "", "main", ""},
-		"github pull request of the repository": {pull("pull_request"),
-			`{` + repo + `,"pull_request":{"number":7,"head":{"ref":"fix","repo":{"full_name":"Acme/app","fork":true}},"base":{"ref":"next"}}}`, "fix", "next", "main", ""},
+		"github pull request of the repository": {
+			pull("pull_request"),
+			`{` + repo + `,"pull_request":{"number":7,"head":{"ref":"fix","repo":{"full_name":"Acme/app","fork":true}},"base":{"ref":"next"}}}`, "fix", "next", "main", "",
+		},
 		// A fork may call its branch as it likes, also like ours.
-		"github pull request of a fork": {pull("pull_request"),
-			`{` + repo + `,"pull_request":{"number":7,"head":{"ref":"main","repo":{"full_name":"eve/app","fork":true}},"base":{"ref":"main"}}}`, "pull/7", "main", "main", "pull request 7 comes from the fork eve/app"},
-		"github pull request of a deleted fork": {pull("pull_request"),
-			`{` + repo + `,"pull_request":{"number":7,"head":{"ref":"main","repo":null},"base":{"ref":"main"}}}`, "pull/7", "main", "main", "is gone"},
+		"github pull request of a fork": {
+			pull("pull_request"),
+			`{` + repo + `,"pull_request":{"number":7,"head":{"ref":"main","repo":{"full_name":"eve/app","fork":true}},"base":{"ref":"main"}}}`, "pull/7", "main", "main", "pull request 7 comes from the fork eve/app",
+		},
+		"github pull request of a deleted fork": {
+			pull("pull_request"),
+			`{` + repo + `,"pull_request":{"number":7,"head":{"ref":"main","repo":null},"base":{"ref":"main"}}}`, "pull/7", "main", "main", "is gone",
+		},
 		"github pull request without its event":  {pull("pull_request"), "", "pull/7", "main", "", "cannot be told: reading the event: "},
 		"github pull request with half an event": {pull("pull_request"), `{"pull_`, "pull/7", "main", "", "cannot be told"},
 		// It runs on the base branch with its rights, and often builds the fork's code.
-		"github pull_request_target of a fork": {github(env{"GITHUB_EVENT_NAME": "pull_request_target", "GITHUB_HEAD_REF": "main", "GITHUB_BASE_REF": "main"}),
-			`{` + repo + `,"pull_request":{"number":7,"head":{"ref":"main","repo":{"full_name":"eve/app"}},"base":{"ref":"main"}}}`, "pull/7", "main", "main", "fork eve/app"},
+		"github pull_request_target of a fork": {
+			github(env{"GITHUB_EVENT_NAME": "pull_request_target", "GITHUB_HEAD_REF": "main", "GITHUB_BASE_REF": "main"}),
+			`{` + repo + `,"pull_request":{"number":7,"head":{"ref":"main","repo":{"full_name":"eve/app"}},"base":{"ref":"main"}}}`, "pull/7", "main", "main", "fork eve/app",
+		},
 		"github pull_request_target without its event": {github(env{"GITHUB_EVENT_NAME": "pull_request_target", "GITHUB_HEAD_REF": "main"}), "", "pull/main", "", "", "cannot be told"},
-		"github review of a fork": {pull("pull_request_review"),
-			`{"pull_request":{"number":7,"head":{"ref":"x","repo":{"full_name":"eve/app"}},"base":{"ref":"main"}}}`, "pull/7", "main", "", "fork eve/app"},
-		"github workflow_run of a fork": {github(env{"GITHUB_EVENT_NAME": "workflow_run"}),
-			`{` + repo + `,"workflow_run":{"event":"pull_request","head_branch":"main","head_repository":{"full_name":"eve/app"},"pull_requests":[]}}`, "eve:main", "", "main", "fork eve/app"},
-		"github workflow_run of a branch": {github(env{"GITHUB_EVENT_NAME": "workflow_run"}),
-			`{` + repo + `,"workflow_run":{"event":"push","head_branch":"fix","head_repository":{"full_name":"acme/app"}}}`, "fix", "", "main", ""},
+		"github review of a fork": {
+			pull("pull_request_review"),
+			`{"pull_request":{"number":7,"head":{"ref":"x","repo":{"full_name":"eve/app"}},"base":{"ref":"main"}}}`, "pull/7", "main", "", "fork eve/app",
+		},
+		"github workflow_run of a fork": {
+			github(env{"GITHUB_EVENT_NAME": "workflow_run"}),
+			`{` + repo + `,"workflow_run":{"event":"pull_request","head_branch":"main","head_repository":{"full_name":"eve/app"},"pull_requests":[]}}`, "eve:main", "", "main", "fork eve/app",
+		},
+		"github workflow_run of a branch": {
+			github(env{"GITHUB_EVENT_NAME": "workflow_run"}),
+			`{` + repo + `,"workflow_run":{"event":"push","head_branch":"fix","head_repository":{"full_name":"acme/app"}}}`, "fix", "", "main", "",
+		},
 		"github workflow_run of what is gone":   {github(env{"GITHUB_EVENT_NAME": "workflow_run"}), `{"workflow_run":{"head_branch":"x"}}`, "unknown:x", "", "", "is gone"},
 		"github workflow_run without its event": {github(env{"GITHUB_EVENT_NAME": "workflow_run"}), "", "workflow_run", "", "", "cannot be told"},
 		"github comment on a pull request":      {github(env{"GITHUB_EVENT_NAME": "issue_comment"}), `{` + repo + `,"issue":{"number":7,"pull_request":{"url":"x"}}}`, "pull/7", "", "main", "a comment on pull request 7"},
@@ -64,15 +78,23 @@ func TestDetect(t *testing.T) {
 
 		"gitlab push": {gitlab(env{"CI_COMMIT_BRANCH": "fix"}), "", "fix", "", "trunk", ""},
 		"gitlab tag":  {gitlab(env{"CI_COMMIT_TAG": "v1", "CI_COMMIT_REF_NAME": "v1"}), "", "tags/v1", "", "trunk", ""},
-		"gitlab merge request": {gitlab(env{"CI_MERGE_REQUEST_IID": "7", "CI_MERGE_REQUEST_SOURCE_PROJECT_ID": "1", "CI_MERGE_REQUEST_PROJECT_ID": "1",
-			"CI_MERGE_REQUEST_SOURCE_BRANCH_NAME": "fix", "CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "next"}), "", "fix", "next", "trunk", ""},
-		"gitlab merge request of a fork": {gitlab(env{"CI_MERGE_REQUEST_IID": "7", "CI_MERGE_REQUEST_SOURCE_PROJECT_ID": "2", "CI_MERGE_REQUEST_PROJECT_ID": "1",
-			"CI_MERGE_REQUEST_SOURCE_PROJECT_PATH": "eve/app", "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME": "trunk"}), "", "merge-requests/7", "", "trunk", "merge request 7 comes from the fork eve/app"},
+		"gitlab merge request": {gitlab(env{
+			"CI_MERGE_REQUEST_IID": "7", "CI_MERGE_REQUEST_SOURCE_PROJECT_ID": "1", "CI_MERGE_REQUEST_PROJECT_ID": "1",
+			"CI_MERGE_REQUEST_SOURCE_BRANCH_NAME": "fix", "CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "next",
+		}), "", "fix", "next", "trunk", ""},
+		"gitlab merge request of a fork": {gitlab(env{
+			"CI_MERGE_REQUEST_IID": "7", "CI_MERGE_REQUEST_SOURCE_PROJECT_ID": "2", "CI_MERGE_REQUEST_PROJECT_ID": "1",
+			"CI_MERGE_REQUEST_SOURCE_PROJECT_PATH": "eve/app", "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME": "trunk",
+		}), "", "merge-requests/7", "", "trunk", "merge request 7 comes from the fork eve/app"},
 		"gitlab merge request that says little": {gitlab(env{"CI_PIPELINE_SOURCE": "merge_request_event"}), "", "merge-requests/", "", "trunk", "cannot be told"},
-		"gitlab external pull request of a fork": {gitlab(env{"CI_EXTERNAL_PULL_REQUEST_IID": "7", "CI_EXTERNAL_PULL_REQUEST_SOURCE_REPOSITORY": "eve/app",
-			"CI_EXTERNAL_PULL_REQUEST_TARGET_REPOSITORY": "acme/app", "CI_EXTERNAL_PULL_REQUEST_SOURCE_BRANCH_NAME": "trunk"}), "", "pull/7", "", "trunk", "fork eve/app"},
-		"gitlab external pull request": {gitlab(env{"CI_EXTERNAL_PULL_REQUEST_IID": "7", "CI_EXTERNAL_PULL_REQUEST_SOURCE_REPOSITORY": "acme/app",
-			"CI_EXTERNAL_PULL_REQUEST_TARGET_REPOSITORY": "acme/app", "CI_EXTERNAL_PULL_REQUEST_SOURCE_BRANCH_NAME": "fix", "CI_EXTERNAL_PULL_REQUEST_TARGET_BRANCH_NAME": "trunk"}), "", "fix", "trunk", "trunk", ""},
+		"gitlab external pull request of a fork": {gitlab(env{
+			"CI_EXTERNAL_PULL_REQUEST_IID": "7", "CI_EXTERNAL_PULL_REQUEST_SOURCE_REPOSITORY": "eve/app",
+			"CI_EXTERNAL_PULL_REQUEST_TARGET_REPOSITORY": "acme/app", "CI_EXTERNAL_PULL_REQUEST_SOURCE_BRANCH_NAME": "trunk",
+		}), "", "pull/7", "", "trunk", "fork eve/app"},
+		"gitlab external pull request": {gitlab(env{
+			"CI_EXTERNAL_PULL_REQUEST_IID": "7", "CI_EXTERNAL_PULL_REQUEST_SOURCE_REPOSITORY": "acme/app",
+			"CI_EXTERNAL_PULL_REQUEST_TARGET_REPOSITORY": "acme/app", "CI_EXTERNAL_PULL_REQUEST_SOURCE_BRANCH_NAME": "fix", "CI_EXTERNAL_PULL_REQUEST_TARGET_BRANCH_NAME": "trunk",
+		}), "", "fix", "trunk", "trunk", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if c.event != "" {

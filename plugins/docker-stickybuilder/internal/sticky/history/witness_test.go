@@ -64,8 +64,10 @@ func (s *source) Status(_ context.Context, r *controlapi.StatusRequest, _ ...grp
 		return nil, errors.New("no such build")
 	}
 	step := func(name string, cached bool, inputs ...string) *controlapi.StatusResponse {
-		return &controlapi.StatusResponse{Vertexes: []*controlapi.Vertex{{Digest: name, Name: name, Inputs: inputs, Cached: cached,
-			Started: timestamppb.New(began), Completed: timestamppb.New(began.Add(1500 * time.Millisecond))}}}
+		return &controlapi.StatusResponse{Vertexes: []*controlapi.Vertex{{
+			Digest: name, Name: name, Inputs: inputs, Cached: cached,
+			Started: timestamppb.New(began), Completed: timestamppb.New(began.Add(1500 * time.Millisecond)),
+		}}}
 	}
 	return &replay{statuses: []*controlapi.StatusResponse{step("[internal] load", false), step("run", true, "from"), step("copy", false, "run")}}, nil
 }

@@ -24,8 +24,10 @@ func Free(path string) (Space, error) {
 	if err := unix.Statfs(path, &st); err != nil {
 		return Space{}, &os.PathError{Op: "statfs", Path: path, Err: err}
 	}
-	s := Space{Bytes: int64(st.Bavail) * st.Bsize, Inodes: int64(st.Ffree), Reserved: int64(st.Bfree-st.Bavail) * st.Bsize,
-		Size: int64(st.Blocks) * st.Bsize, Files: int64(st.Files)}
+	s := Space{
+		Bytes: int64(st.Bavail) * st.Bsize, Inodes: int64(st.Ffree), Reserved: int64(st.Bfree-st.Bavail) * st.Bsize,
+		Size: int64(st.Blocks) * st.Bsize, Files: int64(st.Files),
+	}
 	if st.Files == 0 {
 		s.Inodes = -1
 	}
