@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 	"testing"
 
-	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
@@ -67,7 +66,7 @@ func repacked(t *testing.T, tars [][]byte, opts repack.Options) ([][]byte, *repa
 	}
 	defer os.RemoveAll(base)
 	from, to := filepath.Join(base, "from"), filepath.Join(base, "to")
-	var source v1.Image = empty.Image
+	source := empty.Image
 	for _, data := range tars {
 		if source, err = mutate.AppendLayers(source, tarLayer(t, data)); err != nil {
 			return nil, nil, err
