@@ -183,7 +183,7 @@ var allFreedoms = layertest.Shape{Implied: true, CrossLinks: true, RootOpaque: t
 
 func TestMergeAgainstNaiveOracle(t *testing.T) {
 	var stacks, links atomic.Int64
-	layertest.RunStacks(t, 5_000, func(seed uint64) string {
+	layertest.RunStacks(t, 2_000, func(seed uint64) string {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		layers := layertest.Random(t, rng, 1+rng.IntN(5), allFreedoms)
 		want := naive{}
