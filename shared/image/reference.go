@@ -53,6 +53,16 @@ func (r Reference) String() string { return r.raw }
 // IsArchive reports whether the image lies in a tar file.
 func (r Reference) IsArchive() bool { return r.Kind == OCIArchive || r.Kind == DockerArchive }
 
+// Only is an error unless the reference is of one of the kinds, for work that others
+// do not allow.
+func (r Reference) Only(kinds ...Kind) error {
+	if slices.Contains(kinds, r.Kind) {
+		return nil
+	}
+	return fault.Hint(fmt.Errorf("%s: images of a %s are not supported here", r, r.Kind),
+		"push it to a registry, or copy it into a layout: docker repack %s oci://DIR", r)
+}
+
 // Parse reads an image reference: a plain name such as "ghcr.io/org/app:1.2" or
 // "app@sha256:…", or a scheme and what it leads to, as listed at [Kind]. Plain
 // names are completed as docker does: docker.io, library/, latest.

@@ -119,3 +119,15 @@ func TestPlatformPattern(t *testing.T) {
 		}
 	}
 }
+
+func TestOnly(t *testing.T) {
+	for s, ok := range map[string]bool{"app": true, "oci://dir": true, "docker-archive://f.tar": false, "docker-daemon://app": false} {
+		ref, err := image.Parse(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := ref.Only(image.Registry, image.Layout); (err == nil) != ok || (err != nil && !strings.HasSuffix(fault.HintOf(err), "docker repack "+s+" oci://DIR")) {
+			t.Errorf("%s: %v", s, err)
+		}
+	}
+}

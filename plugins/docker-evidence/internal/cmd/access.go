@@ -31,6 +31,9 @@ type target struct {
 
 func resolve(ctx context.Context, cli command.Cli, name, platform string) (target, error) {
 	ref, err := image.Parse(name)
+	if err == nil {
+		err = ref.Only(image.Registry, image.Layout)
+	}
 	if err != nil {
 		return target{}, cliplugin.Usage(err)
 	}

@@ -118,6 +118,9 @@ func (o *runOptions) complete(cmd *cobra.Command) error {
 		return fmt.Errorf(`--runner %q is none of "auto", "docker" and "buildkit"`, o.runner)
 	}
 	ref, err := image.Parse(o.image)
+	if err == nil {
+		err = ref.Only(image.Registry, image.Layout)
+	}
 	if err != nil {
 		return err
 	}

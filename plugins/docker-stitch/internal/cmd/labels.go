@@ -19,10 +19,13 @@ func imageLabels(ctx context.Context, cli command.Cli, subject string) (map[stri
 	if err != nil {
 		return nil, err
 	}
-	s, err := image.Resolve(ctx, ref, image.Options{Keychain: dockerauth.Keychain(cli.ConfigFile()), UserAgent: "dockerfactory/" + cliplugin.Version()})
+	s, err := image.Resolve(ctx, ref, image.Options{
+		Keychain: dockerauth.Keychain(cli.ConfigFile()), UserAgent: "dockerfactory/" + cliplugin.Version(), Engine: cli.Client(),
+	})
 	if err != nil {
 		return nil, err
 	}
+	defer s.Close()
 	images, err := image.Platforms(s)
 	if err != nil {
 		return nil, err
