@@ -104,6 +104,9 @@ func (f *layerFlags) parse() (repack.Options, error) {
 		return repack.Options{}, cliplugin.Usage(err)
 	}
 	o := repack.Options{Compression: f.compression, Level: level, TempDir: f.tempDir, MaxLayers: f.maxLayers}
+	if o.Links, err = (&linkFlags{bandwidths: defaultBandwidths, rtt: defaultRTT}).parse(); err != nil {
+		return o, err
+	}
 	if f.maxLayers < 1 || f.maxLayers > repack.EngineLayers {
 		return o, cliplugin.Usage(fmt.Errorf("--max-layers %d: must be 1 to %d, which is what engines can have", f.maxLayers, repack.EngineLayers))
 	}

@@ -23,6 +23,7 @@ func planTable(w io.Writer, a *repack.Analysis) error {
 		fmt.Fprintf(w, "efficiency\t%.1f%%\n", 100*b.Efficiency)
 		beforeTable(w, b)
 		afterTable(w, i.After)
+		pullTable(w, b.PullTimes, i.After.PullTimes)
 		duplicateTable(w, i.Duplicates)
 		deadTable(w, i.Dead)
 	}

@@ -12,7 +12,7 @@ import (
 // that the tool's one-line use stays one line; everything else is a subcommand.
 func New(dockerCLI command.Cli) *cobra.Command {
 	cmd := newRepackCmd(dockerCLI)
-	cmd.AddCommand(newPlanCmd(dockerCLI), newVerifyCmd(dockerCLI))
+	cmd.AddCommand(newPlanCmd(dockerCLI), newPullTimeCmd(dockerCLI), newVerifyCmd(dockerCLI))
 	showBothUses(cmd)
 	return cmd
 }

@@ -44,6 +44,8 @@ type Before struct {
 	DuplicateBytes    int64         `json:"duplicateBytes"`
 	// Efficiency is the part of FileBytes that is not dead, 0 to 1.
 	Efficiency float64 `json:"efficiency"`
+	// PullTimes are predictions for the links of the options.
+	PullTimes []PullTime `json:"pullTimes,omitempty"`
 }
 
 // A SourceLayer is one layer of the image as it is, bottom first.

@@ -20,6 +20,8 @@ type After struct {
 	Ratio     float64 `json:"ratio"`
 	FileBytes int64   `json:"fileBytes"` // contents of all files
 	Entries   int     `json:"entries"`   // of the root filesystem
+	// PullTimes are predictions for the links of the options.
+	PullTimes []PullTime `json:"pullTimes,omitempty"`
 }
 
 // A PlannedLayer is one layer of the result, bottom first.

@@ -72,6 +72,7 @@ func (r *run) image(ctx context.Context, o *original, platform string) (document
 		}
 		a.Platform = platform
 		a.realize(layers)
+		r.predict(a, o, s, p)
 		r.result.Analysis.Images = append(r.result.Analysis.Images, a)
 	}
 	return doc, nil

@@ -29,6 +29,7 @@ type keptLayer struct {
 	descriptor v1.Descriptor
 	diffID     v1.Hash
 	entries    int
+	raw        int64   // bytes of the tar stream
 	live       float64 // part of it, 0 to 1, that is in the new tree
 	store      Store
 	registry   name.Reference // of a store in a registry, else nil
@@ -70,7 +71,7 @@ func (r *run) keep(ctx context.Context, o *original, s *scanned, platform string
 		d := o.manifest.Layers[i]
 		seen[d.Digest] = true
 		d = v1.Descriptor{MediaType: ociLayer(d.MediaType), Digest: d.Digest, Size: d.Size}
-		all = append(all, &keptLayer{from: from, descriptor: d, diffID: o.config.RootFS.DiffIDs[i], entries: s.sets[i].Len(), store: o.store, registry: registry})
+		all = append(all, &keptLayer{from: from, descriptor: d, diffID: o.config.RootFS.DiffIDs[i], entries: s.sets[i].Len(), raw: s.layers[i].tar, store: o.store, registry: registry})
 		old = append(old, plan.Old{Changes: s.sets[i], Size: d.Size, Forced: from == KeptBase})
 	}
 	for i := range base {

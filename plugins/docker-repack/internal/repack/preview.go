@@ -68,5 +68,6 @@ func (r *run) preview(ctx context.Context, c choice) (*ImageAnalysis, error) {
 		return nil, err
 	}
 	a.Platform = c.platform
+	r.predict(a, c.original, s, p)
 	return a, nil
 }

@@ -8,6 +8,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/dockerfactory/dockerfactory/plugins/docker-repack/internal/plan"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-repack/internal/pulltime"
 	"github.com/dockerfactory/dockerfactory/shared/image"
 	"github.com/dockerfactory/dockerfactory/shared/progress"
 )
@@ -55,6 +56,8 @@ type Options struct {
 	Verify bool
 	// Analyze makes [Run] fill Result.Analysis; [Plan] always does.
 	Analyze bool
+	// Links are what an [Analysis] predicts pull times for.
+	Links []pulltime.Link
 	// Top is how many files and groups each list of an [Analysis] has at most; 0
 	// means DefaultTop.
 	Top      int
