@@ -156,8 +156,10 @@ func layoutOf(ctx context.Context, b *bed.Bed, source string) (string, error) {
 func (c *Contest) markdown() string {
 	base := c.row(ours)
 	header := []string{c.Image, "wall s", "", "CPU s", "", "RSS MB", "temp MB", "MB", "", "layers", "largest MB", "pull s", "tree"}
-	rows := [][]string{{"(source)", "", "", "", "", "", "", markdown.MB(c.Source.Bytes), markdown.Ratio(c.Source.Bytes, base.Shape.Bytes),
-		fmt.Sprint(c.Source.Layers), markdown.MB(c.Source.Largest), markdown.Seconds(c.Pull), ""}}
+	rows := [][]string{{
+		"(source)", "", "", "", "", "", "", markdown.MB(c.Source.Bytes), markdown.Ratio(c.Source.Bytes, base.Shape.Bytes),
+		fmt.Sprint(c.Source.Layers), markdown.MB(c.Source.Largest), markdown.Seconds(c.Pull), "",
+	}}
 	baseUsage := measure.Typical(base.Runs)
 	for _, e := range c.Entries {
 		u := measure.Typical(e.Runs)

@@ -93,8 +93,10 @@ func regctl(ctx context.Context, b *bed.Bed, j job) (measure.Usage, error) {
 
 func skopeo(ctx context.Context, b *bed.Bed, j job) (measure.Usage, error) {
 	return measure.Run(ctx, measure.Command{
-		Argv: []string{"skopeo", "--tmpdir", j.work, "copy", "--quiet", "--src-tls-verify=false", "--dest-tls-verify=false",
-			"--dest-compress-format", "zstd", "docker://" + j.source, "docker://" + j.dest},
+		Argv: []string{
+			"skopeo", "--tmpdir", j.work, "copy", "--quiet", "--src-tls-verify=false", "--dest-tls-verify=false",
+			"--dest-compress-format", "zstd", "docker://" + j.source, "docker://" + j.dest,
+		},
 		Env: b.Env(j.work), Scratch: j.work,
 	})
 }

@@ -56,8 +56,10 @@ func outsideJudge(ctx context.Context, b *bed.Bed, source, other string) (string
 	}
 	var out bytes.Buffer
 	_, err = measure.Run(ctx, measure.Command{
-		Argv: []string{"rsync", "--dry-run", "--archive", "--hard-links", "--acls", "--xattrs", "--checksum", "--numeric-ids", "--delete",
-			"--itemize-changes", filepath.Join(dir, "source.tree") + "/", filepath.Join(dir, "other.tree") + "/"},
+		Argv: []string{
+			"rsync", "--dry-run", "--archive", "--hard-links", "--acls", "--xattrs", "--checksum", "--numeric-ids", "--delete",
+			"--itemize-changes", filepath.Join(dir, "source.tree") + "/", filepath.Join(dir, "other.tree") + "/",
+		},
 		Stdout: &out,
 	})
 	if err != nil {

@@ -183,8 +183,10 @@ func linksMarkdown(rows []LinkRow) string {
 	var cells [][]string
 	for _, r := range rows {
 		took := measure.Typical(asRuns(r.Pulls)).Wall
-		cells = append(cells, []string{fmt.Sprintf("%d Mb/s: %s", r.Mbps, r.Variant), fmt.Sprintf("%.0f", r.Measured), markdown.MB(r.Bytes),
-			markdown.Seconds(took), markdown.Ratio(took, base[r.Mbps])})
+		cells = append(cells, []string{
+			fmt.Sprintf("%d Mb/s: %s", r.Mbps, r.Variant), fmt.Sprintf("%.0f", r.Measured), markdown.MB(r.Bytes),
+			markdown.Seconds(took), markdown.Ratio(took, base[r.Mbps]),
+		})
 	}
 	return markdown.Table([]string{rows[0].Image, "link Mb/s, measured", "MB", "pull s", ""}, cells)
 }

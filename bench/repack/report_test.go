@@ -14,8 +14,8 @@ import (
 )
 
 func sample() *Results {
-	run := func(wall, cpu time.Duration, rss int64) measure.Usage {
-		return measure.Usage{Wall: wall * time.Second, CPU: cpu * time.Second, RSS: rss, Disk: 3e6}
+	run := func(wall, cpu float64, rss int64) measure.Usage {
+		return measure.Usage{Wall: time.Duration(wall * 1e9), CPU: time.Duration(cpu * 1e9), RSS: rss, Disk: 3e6}
 	}
 	return &Results{
 		Date:  "2024-01-01",

@@ -145,13 +145,17 @@ func updatesMarkdown(list []Update) string {
 		total.Changed.Entries += u.Changed.Entries
 		total.Source, total.Repacked, total.Previous, total.Rival = total.Source+u.Source, total.Repacked+u.Repacked, total.Previous+u.Previous, total.Rival+u.Rival
 	}
-	rows = append(rows, updateCells("all", total), []string{"× changed entries", "", "",
+	rows = append(rows, updateCells("all", total), []string{
+		"× changed entries", "", "",
 		markdown.Ratio(total.Source, total.Changed.Entries), markdown.Ratio(total.Previous, total.Changed.Entries),
-		markdown.Ratio(total.Repacked, total.Changed.Entries), markdown.Ratio(total.Rival, total.Changed.Entries)})
+		markdown.Ratio(total.Repacked, total.Changed.Entries), markdown.Ratio(total.Rival, total.Changed.Entries),
+	})
 	return markdown.Table([]string{"release", "changed contents MB", "changed entries MB", "source MB", "repack --previous MB", "repack MB", "docker-repack MB"}, rows)
 }
 
 func updateCells(name string, u Update) []string {
-	return []string{name, markdown.MB(u.Changed.Contents), markdown.MB(u.Changed.Entries), markdown.MB(u.Source),
-		markdown.MB(u.Previous), markdown.MB(u.Repacked), markdown.MB(u.Rival)}
+	return []string{
+		name, markdown.MB(u.Changed.Contents), markdown.MB(u.Changed.Entries), markdown.MB(u.Source),
+		markdown.MB(u.Previous), markdown.MB(u.Repacked), markdown.MB(u.Rival),
+	}
 }

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/dockerfactory/dockerfactory/bench/repack/internal/measure"
 	"github.com/dockerfactory/dockerfactory/shared/fault"
 	"github.com/dockerfactory/dockerfactory/testbed"
@@ -36,6 +38,7 @@ type Bed struct {
 	tools          string
 	docker         string
 	engine         *engine
+	lock           *os.File
 }
 
 // Open prepares everything that is missing: packages, the rival, the plugin of
@@ -64,6 +67,9 @@ func Open(ctx context.Context, cache string, log func(string, ...any)) (*Bed, er
 	}
 	if env.Docker == "" {
 		return nil, fault.Hint(errors.New("looking for the docker CLI: the testbed has none"), "run go run ./testbed/cmd/testbed up --profile test")
+	}
+	if b.lock, err = lock(cache); err != nil {
+		return nil, err
 	}
 	if err := b.clean(); err != nil {
 		return nil, err
@@ -105,7 +111,24 @@ func (b *Bed) Close() error {
 			r.Stop()
 		}
 	}
-	return b.clean()
+	return errors.Join(b.clean(), b.lock.Close())
+}
+
+// lock sees to it that only one benchmark works in a cache, and on a machine whose
+// benchmarks share it. It is held until the file is closed.
+func lock(cache string) (*os.File, error) {
+	if err := os.MkdirAll(cache, 0o755); err != nil {
+		return nil, fmt.Errorf("locking the cache: %w", err)
+	}
+	f, err := os.OpenFile(filepath.Join(cache, ".lock"), os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("locking the cache: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		return nil, fault.Hint(fmt.Errorf("locking the cache %s: another benchmark runs (%w)", cache, err), "wait for it, or choose another directory with -cache")
+	}
+	return f, nil
 }
 
 func (b *Bed) clean() error {

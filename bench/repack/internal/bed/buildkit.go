@@ -59,8 +59,10 @@ func (k *BuildKit) Stop() measure.Usage {
 
 // Build builds the Dockerfile in dir.
 func (k *BuildKit) Build(ctx context.Context, dir string, args map[string]string, output string, options ...string) (measure.Usage, error) {
-	argv := []string{k.buildctl, "--addr", k.addr, "build", "--progress", "plain", "--frontend", "dockerfile.v0",
-		"--local", "context=" + dir, "--local", "dockerfile=" + dir, "--secret", "id=ca,src=" + caBundle, "--output", output}
+	argv := []string{
+		k.buildctl, "--addr", k.addr, "build", "--progress", "plain", "--frontend", "dockerfile.v0",
+		"--local", "context=" + dir, "--local", "dockerfile=" + dir, "--secret", "id=ca,src=" + caBundle, "--output", output,
+	}
 	for name, value := range args {
 		argv = append(argv, "--opt", "build-arg:"+name+"="+value)
 	}

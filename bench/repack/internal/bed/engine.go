@@ -51,9 +51,11 @@ func (b *Bed) startEngine(ctx context.Context, tools map[string]string) (*engine
 		return nil, err
 	}
 	e.dockerd, err = measure.StartDaemon(ctx, measure.Command{
-		Argv: []string{tools["dockerd"], "--config-file", options, "--host", e.host, "--containerd", socket,
+		Argv: []string{
+			tools["dockerd"], "--config-file", options, "--host", e.host, "--containerd", socket,
 			"--data-root", filepath.Join(dir, "docker"), "--exec-root", filepath.Join(dir, "exec"), "--pidfile", filepath.Join(dir, "pid"),
-			"--bridge", "none", "--userland-proxy=false", "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false"},
+			"--bridge", "none", "--userland-proxy=false", "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false",
+		},
 		Env: env, Dir: "/",
 	}, filepath.Join(dir, "dockerd.log"), func() bool { return listens(filepath.Join(dir, "docker.sock")) })
 	if err != nil {

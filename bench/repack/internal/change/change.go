@@ -103,7 +103,7 @@ type archive struct {
 func newArchive() (*archive, error) {
 	a := &archive{}
 	var err error
-	if a.zip, err = zstd.NewWriter(a, zstd.WithEncoderLevel(zstd.SpeedBetterCompression), zstd.WithWindowSize(64<<20)); err != nil {
+	if a.zip, err = zstd.NewWriter(a, zstd.WithEncoderLevel(zstd.SpeedBetterCompression), zstd.WithWindowSize(64<<20), zstd.WithEncoderConcurrency(1)); err != nil {
 		return nil, fmt.Errorf("compressing changes: %w", err)
 	}
 	a.tar = tar.NewWriter(a.zip)

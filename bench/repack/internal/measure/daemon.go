@@ -14,7 +14,7 @@ import (
 type Daemon struct {
 	cmd   *exec.Cmd
 	start time.Time
-	ended chan error
+	ended chan struct{}
 	log   string
 }
 
@@ -26,23 +26,26 @@ func StartDaemon(ctx context.Context, c Command, log string, ready func() bool) 
 		return nil, fmt.Errorf("starting %s: %w", c.Argv[0], err)
 	}
 	defer out.Close()
-	d := &Daemon{cmd: exec.Command(c.Argv[0], c.Argv[1:]...), start: time.Now(), ended: make(chan error, 1), log: log} //nolint:noctx // Stop ends it in an orderly way
+	d := &Daemon{cmd: exec.Command(c.Argv[0], c.Argv[1:]...), start: time.Now(), ended: make(chan struct{}), log: log} //nolint:noctx // Stop ends it in an orderly way
 	d.cmd.Env, d.cmd.Dir, d.cmd.Stdout, d.cmd.Stderr = c.Env, c.Dir, out, out
 	// Ctrl-C is for the benchmark, which then stops its daemons itself.
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	if err := d.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("starting %s: %w", c.Argv[0], err)
 	}
-	go func() { d.ended <- d.cmd.Wait() }()
+	go func() {
+		_ = d.cmd.Wait() // how it ended stands in ProcessState
+		close(d.ended)
+	}()
 	limit := time.NewTimer(time.Minute)
 	defer limit.Stop()
 	for !ready() {
 		select {
 		case <-time.After(20 * time.Millisecond):
 			continue
-		case err := <-d.ended:
+		case <-d.ended:
 			text, _ := os.ReadFile(log)
-			return nil, fmt.Errorf("starting %s: it ended (%w): %s", filepath.Base(c.Argv[0]), err, tail(text, 2000))
+			return nil, fmt.Errorf("starting %s: it ended (%s): %s", filepath.Base(c.Argv[0]), d.cmd.ProcessState, tail(text, 2000))
 		case <-limit.C:
 			err = fmt.Errorf("starting %s: it does not answer", filepath.Base(c.Argv[0]))
 		case <-ctx.Done():

@@ -8,7 +8,6 @@ import (
 	"bufio"
 	"compress/gzip"
 	"fmt"
-
 	"math"
 	"math/rand/v2"
 	"os"
@@ -109,8 +108,8 @@ type writer struct {
 	copied []byte // a file that comes again in every part
 }
 
-// part writes a directory with about 16 MB of weights, 12 MB of sources in
-// several hundred files, and a copy of a file that others have too.
+// part writes a directory with 4 MB of weights, about 3 MB of sources in a
+// hundred files, and a copy of a file that others have too.
 func (w *writer) part() error {
 	dir := fmt.Sprintf("%s/p%04d", w.prefix, w.parts)
 	w.parts++
@@ -119,17 +118,17 @@ func (w *writer) part() error {
 			return err
 		}
 	}
-	if err := w.file(dir+"/weights.bin", w.weights(16<<20)); err != nil {
+	if err := w.file(dir+"/weights.bin", w.weights(4<<20)); err != nil {
 		return err
 	}
-	for i := range 400 {
+	for i := range 100 {
 		text := w.corpus.text(w.random, 500+w.random.IntN(60_000))
 		if err := w.file(fmt.Sprintf("%s/src/f%03d.txt", dir, i), text); err != nil {
 			return err
 		}
 	}
 	if w.copied == nil {
-		w.copied = w.weights(1 << 20)
+		w.copied = w.weights(256 << 10)
 	}
 	return w.file(dir+"/vendored.bin", w.copied)
 }
