@@ -35,8 +35,8 @@ type ContestRow struct {
 type Duration = time.Duration
 
 // contest has the contestants work on one image in turns: every round runs each
-// of them once, until it has run o.repeat times or for o.enough in all. What they
-// made is looked at after the last round, so that nothing runs between the turns.
+// of them once, until it has run o.repeat times or for o.enough in all. In the first
+// round what they made is compared with the source, pulled, and judged.
 func contest(ctx context.Context, b *bed.Bed, o options, image string) (*Contest, error) {
 	source, err := b.Source(ctx, image)
 	if err != nil {
@@ -60,15 +60,15 @@ func contest(ctx context.Context, b *bed.Bed, o options, image string) (*Contest
 			if enough(row.Runs, o.repeat, o.enough) {
 				continue
 			}
-			if err := runOnce(ctx, b, k, source, layout, row, round == 0); err != nil {
+			if err := runOnce(ctx, b, k, source, layout, row); err != nil {
 				return nil, fmt.Errorf("%s on %s: %w", k.name, image, err)
 			}
+			if round == 0 {
+				if err := look(ctx, b, o, k, c, row, source); err != nil {
+					return nil, fmt.Errorf("looking at what %s made of %s: %w", k.name, image, err)
+				}
+			}
 			b.Log("  %-34s %s", k.name, row.Runs[len(row.Runs)-1].Wall.Round(10*time.Millisecond))
-		}
-	}
-	if image == o.judged {
-		if err := judge(ctx, b, o, c, source, layout); err != nil {
-			return nil, err
 		}
 	}
 	if o.pull {
@@ -79,7 +79,7 @@ func contest(ctx context.Context, b *bed.Bed, o options, image string) (*Contest
 	return c, nil
 }
 
-func runOnce(ctx context.Context, b *bed.Bed, k contestant, source, layout string, row *ContestRow, first bool) error {
+func runOnce(ctx context.Context, b *bed.Bed, k contestant, source, layout string, row *ContestRow) error {
 	if err := b.Results.Empty(); err != nil {
 		return err
 	}
@@ -88,44 +88,31 @@ func runOnce(ctx context.Context, b *bed.Bed, k contestant, source, layout strin
 		return err
 	}
 	defer os.RemoveAll(work)
-	j := job{source, layout, b.Results.Addr + "/result:latest", work}
-	u, err := k.run(ctx, b, j)
-	if err != nil {
-		return err
-	}
+	u, err := k.run(ctx, b, job{source, layout, resultRef(b), work})
 	row.Runs = append(row.Runs, u)
-	if !first {
-		return nil
-	}
-	if row.Shape, err = bed.ShapeOf(j.dest); err != nil {
-		return err
-	}
-	if row.Tree, err = equalTrees(ctx, b, source, j.dest); err != nil {
-		return err
-	}
-	if k.pulls {
-		row.Pull, err = b.Pull(ctx, j.dest)
-	}
 	return err
 }
 
-// judge asks the outside judge about the result of the main contestant and of its peer.
-func judge(ctx context.Context, b *bed.Bed, o options, c *Contest, source, layout string) error {
-	for i, k := range o.contestants() {
-		if !k.judged {
-			continue
-		}
-		b.Log("  umoci and rsync on the result of %s", k.name)
-		again := ContestRow{}
-		if err := runOnce(ctx, b, k, source, layout, &again, false); err != nil {
-			return err
-		}
-		var err error
-		if c.Entries[i].Outside, err = outsideJudge(ctx, b, source, b.Results.Addr+"/result:latest"); err != nil {
+func resultRef(b *bed.Bed) string { return b.Results.Addr + "/result:latest" }
+
+// look says what a contestant's first run left in the registry of the results.
+func look(ctx context.Context, b *bed.Bed, o options, k contestant, c *Contest, row *ContestRow, source string) error {
+	var err error
+	if row.Shape, err = bed.ShapeOf(resultRef(b)); err != nil {
+		return err
+	}
+	if row.Tree, err = equalTrees(ctx, b, source, resultRef(b)); err != nil {
+		return err
+	}
+	if k.pulls && o.pull {
+		if row.Pull, err = b.Pull(ctx, resultRef(b)); err != nil {
 			return err
 		}
 	}
-	return nil
+	if k.judged && c.Image == o.judged {
+		row.Outside, err = outsideJudge(ctx, b, source, resultRef(b))
+	}
+	return err
 }
 
 // enough reports whether no further run is needed.

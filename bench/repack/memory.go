@@ -74,11 +74,10 @@ func memoryRow(ctx context.Context, b *bed.Bed, who, source, layout string) (Mem
 		return row, err
 	}
 	defer os.RemoveAll(work)
-	dest := b.Results.Addr + "/result:latest"
-	if row.Usage, err = k.run(ctx, b, job{source, layout, dest, work}); err != nil {
+	if row.Usage, err = k.run(ctx, b, job{source, layout, resultRef(b), work}); err != nil {
 		return row, err
 	}
-	row.Shape, err = bed.ShapeOf(dest)
+	row.Shape, err = bed.ShapeOf(resultRef(b))
 	return row, err
 }
 
