@@ -42,6 +42,8 @@ const (
 	AnnotationDiskParent   = "dev.dockerfactory.stickydisk.parent"
 	AnnotationDiskBuildkit = "dev.dockerfactory.stickydisk.buildkit.version"
 	AnnotationDiskBuilder  = "dev.dockerfactory.stickydisk.builder"
+	// AnnotationDiskInline holds blobs that are too small to be worth a request.
+	AnnotationDiskInline = "dev.dockerfactory.stickydisk.inline"
 	// AnnotationDiskMark is what a marker says: why a generation is bad, or that
 	// there is no head.
 	AnnotationDiskMark = "dev.dockerfactory.stickydisk.mark"

@@ -157,7 +157,9 @@ func (e ending) carryOut(ctx context.Context, commit bool, r *Report) error {
 		}
 		failed = errors.Join(failed, err)
 	}
-	if head, err := pool.Head(ctx, w.Lineage); err == nil && head != nil {
+	if r.Decision == Committed {
+		r.Head = r.Generation
+	} else if head, err := pool.Head(ctx, w.Lineage); err == nil && head != nil {
 		r.Head = head.ID
 	}
 	return failed

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -112,6 +113,13 @@ func (j job) commit(t *testing.T, d sticky.Disk) disk.Generation {
 	}
 	j.lock.Close()
 	return g
+}
+
+// noise is a text that does not compress.
+func noise(seed int) string {
+	b := make([]byte, 64<<10)
+	_, _ = rand.NewChaCha8([32]byte{byte(seed)}).Read(b)
+	return string(b)
 }
 
 func head(t *testing.T, d sticky.Disk, l disk.Lineage) string {
@@ -270,7 +278,7 @@ func collected(t *testing.T, open func(*testing.T, int) sticky.Disk) {
 	var all []string
 	for i := range 4 {
 		j := clone(t, d, Lineage)
-		j.write(t, "f", fmt.Sprint(i)) // a commit of nothing may leave collecting to the next one
+		j.write(t, "f", noise(i)) // a commit of little may leave collecting to the next one
 		j.commit(t, d)
 		all = append(all, j.ID)
 	}

@@ -354,7 +354,7 @@ func badFirst(t *testing.T, open func(int) sticky.Shelf) {
 	}
 	want(t, d, ".hb")
 	j := clone(t, d, Lineage)
-	j.write(t, "g", "more")
+	j.write(t, "g", noise(1))
 	if _, err := d.Commit(t.Context(), j.Working, disk.Generation{}, nil); err != nil {
 		t.Fatal(err)
 	}

@@ -53,6 +53,9 @@ func (d *Disk) loadTree(ctx context.Context, m *manifest, got func(int)) (*treei
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(d.options.Jobs)
 	for i, p := range m.parts {
+		if parts[i] = m.inline[p.Digest]; parts[i] != nil {
+			continue
+		}
 		data, err := os.ReadFile(d.file("trees", m.id(), p.Digest.Encoded()))
 		if err == nil && digest.FromBytes(data) == p.Digest {
 			parts[i] = data

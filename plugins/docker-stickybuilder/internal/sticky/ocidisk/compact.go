@@ -14,7 +14,7 @@ const (
 	// up and what is left of them is packed anew.
 	minLive = 0.6
 	// A commit sends at the most a part of what it sends anyway for that, or a little.
-	compactShare = 0.15
+	compactShare = 0.2
 	compactLeast = 32 << 10
 	// smallPack is the size below which packs are many and hold little. Beyond
 	// maxSmall of them, some are merged whatever a commit sends.
@@ -25,9 +25,17 @@ const (
 
 // compact packs anew what is left of packs that are mostly out of use, and merges small
 // packs if there are too many, as far as the budget goes.
-func (u *uploader) compact() error {
+//
+// The parent's inline packs are in the parent's manifest only, so what is left of them is
+// packed anew in any case.
+func (u *uploader) compact(parent *manifest) error {
 	packs, live := u.tree.Packs()
 	chosen := choose(packs, live, u.fresh)
+	for _, p := range packs {
+		if parent.inline[digestOf(p)] != nil {
+			chosen[p] = true
+		}
+	}
 	if len(chosen) == 0 {
 		return nil
 	}

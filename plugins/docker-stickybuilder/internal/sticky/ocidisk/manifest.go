@@ -22,8 +22,9 @@ import (
 // A record is what a manifest says of its generation.
 type record struct {
 	disk.Generation
-	Entries int64 `json:"entries"`
-	Bytes   int64 `json:"bytes"` // of all files
+	Entries int64    `json:"entries"`
+	Bytes   int64    `json:"bytes"` // of all files
+	Index   []string `json:"index"` // digests of the parts of the tree index, in their order
 }
 
 // A manifest is a generation's, or a head's that is none.
@@ -33,6 +34,7 @@ type manifest struct {
 	record *record              // nil for "there is no head"
 	parts  []ocispec.Descriptor // of the tree index
 	packs  map[chunk.ID]bool
+	inline map[digest.Digest][]byte // parts and packs that are in the manifest itself
 }
 
 func (m *manifest) id() string {
@@ -56,15 +58,28 @@ func newManifest(annotations map[string]string, layers []ocispec.Descriptor) ([]
 	})
 }
 
-// generationManifest describes a generation whose blobs are all there.
-func generationManifest(r record, parts []ocispec.Descriptor, packs []*chunk.Pack) (*manifest, error) {
+// maxInline bounds the blobs that a manifest holds itself, in bytes before they are
+// encoded: the manifest is sent twice, and a commit that changes little is to send little.
+const maxInline = 24 << 10
+
+// generationManifest describes a generation whose blobs are all there, or inline.
+func generationManifest(r record, parts []ocispec.Descriptor, packs []*chunk.Pack, inline map[digest.Digest][]byte) (*manifest, error) {
+	var layers []ocispec.Descriptor
+	for _, p := range parts {
+		r.Index = append(r.Index, p.Digest.String())
+		if inline[p.Digest] == nil {
+			layers = append(layers, p)
+		}
+	}
 	text, err := json.Marshal(r)
 	if err != nil {
 		return nil, err
 	}
-	layers := append([]ocispec.Descriptor(nil), parts...)
 	for _, p := range packs {
-		d := ocispec.Descriptor{MediaType: wire.MediaTypeDiskPack, Digest: digest.NewDigestFromBytes(digest.SHA256, p.Digest[:]), Size: p.Size}
+		if inline[digestOf(p)] != nil {
+			continue
+		}
+		d := ocispec.Descriptor{MediaType: wire.MediaTypeDiskPack, Digest: digestOf(p), Size: p.Size}
 		if p.Encoding == chunk.Zstd {
 			d.MediaType = wire.MediaTypeDiskPackZstd
 		}
@@ -78,6 +93,13 @@ func generationManifest(r record, parts []ocispec.Descriptor, packs []*chunk.Pac
 		wire.AnnotationDiskBuildkit:   r.BuildkitVersion,
 		ocispec.AnnotationCreated:     r.Created.Format(time.RFC3339),
 	}
+	if len(inline) > 0 {
+		blobs, err := json.Marshal(inline)
+		if err != nil {
+			return nil, err
+		}
+		a[wire.AnnotationDiskInline] = string(blobs)
+	}
 	if r.Lineage.Ref != "" {
 		a[wire.AnnotationDiskRef] = r.Lineage.Ref
 	}
@@ -89,6 +111,10 @@ func generationManifest(r record, parts []ocispec.Descriptor, packs []*chunk.Pac
 		return nil, err
 	}
 	return parseManifest(raw)
+}
+
+func digestOf(p *chunk.Pack) digest.Digest {
+	return digest.NewDigestFromBytes(digest.SHA256, p.Digest[:])
 }
 
 // marker is the manifest of a tag that only says something.
@@ -126,28 +152,65 @@ func parseManifest(raw []byte) (*manifest, error) {
 	case !disk.ValidID(r.ID), r.Parent != "" && !disk.ValidID(r.Parent), r.Bytes < 0, r.Entries < 0:
 		return nil, errors.New("the generation's description is damaged")
 	}
-	for _, d := range m.Layers {
+	if err := out.readInline(m.Annotations[wire.AnnotationDiskInline]); err != nil {
+		return nil, err
+	}
+	if err := out.readLayers(m.Layers); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// readInline takes the blobs that a manifest holds itself, if each has its digest.
+func (m *manifest) readInline(text string) error {
+	if text == "" {
+		return nil
+	}
+	if err := json.Unmarshal([]byte(text), &m.inline); err != nil {
+		return fmt.Errorf("reading the blobs in the manifest: %w", err)
+	}
+	for d, data := range m.inline {
+		if digest.FromBytes(data) != d {
+			return errors.New("a blob in the manifest does not have its digest")
+		}
+	}
+	return nil
+}
+
+func (m *manifest) readLayers(layers []ocispec.Descriptor) error {
+	index := map[digest.Digest]ocispec.Descriptor{}
+	for d, data := range m.inline {
+		index[d] = ocispec.Descriptor{MediaType: wire.MediaTypeDiskIndex, Digest: d, Size: int64(len(data))}
+	}
+	for _, d := range layers {
 		switch d.MediaType {
 		case wire.MediaTypeDiskIndex:
 			if d.Size <= 0 || d.Size > treeindex.MaxPart || d.Digest.Validate() != nil {
-				return nil, errors.New("a part of the tree index has a size or digest that none can have")
+				return errors.New("a part of the tree index has a size or digest that none can have")
 			}
-			out.parts = append(out.parts, d)
+			index[d.Digest] = d
 		case wire.MediaTypeDiskPack, wire.MediaTypeDiskPackZstd:
 			var id chunk.ID
 			if d.Digest.Validate() != nil || d.Digest.Algorithm() != digest.SHA256 {
-				return nil, errors.New("a pack has a digest that none can have")
+				return errors.New("a pack has a digest that none can have")
 			}
 			if _, err := hex.Decode(id[:], []byte(d.Digest.Encoded())); err != nil {
-				return nil, err
+				return err
 			}
-			out.packs[id] = true
+			m.packs[id] = true
 		}
 	}
-	if len(out.parts) == 0 {
-		return nil, errors.New("the generation has no tree index")
+	for _, d := range m.record.Index {
+		part, ok := index[digest.Digest(d)]
+		if !ok {
+			return errors.New("a part of the tree index is missing")
+		}
+		m.parts = append(m.parts, part)
 	}
-	return out, nil
+	if len(m.parts) == 0 {
+		return errors.New("the generation has no tree index")
+	}
+	return nil
 }
 
 func newer(err error) error {

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
@@ -215,7 +216,7 @@ func (d *Disk) fill(ctx context.Context, m *manifest, r *restoring, next *treein
 		return err
 	}
 	defer a.Close()
-	f := &filler{disk: d, applier: a, tree: next, targets: map[chunk.ID][]target{}, meter: meter}
+	f := &filler{disk: d, inline: m.inline, applier: a, tree: next, targets: map[chunk.ID][]target{}, meter: meter}
 	for _, n := range plan.Create {
 		f.want(&next.Entries[n])
 	}
@@ -232,6 +233,7 @@ func (d *Disk) fill(ctx context.Context, m *manifest, r *restoring, next *treein
 
 type filler struct {
 	disk    *Disk
+	inline  map[digest.Digest][]byte
 	applier *treefs.Applier
 	tree    *treeindex.Tree
 	targets map[chunk.ID][]target
@@ -329,9 +331,13 @@ func (f *filler) takePacks(ctx context.Context, journal string) error {
 			if gctx.Err() != nil {
 				return context.Cause(gctx)
 			}
-			err := f.disk.client.GetBlob(gctx, "sha256:"+p.Digest.String(), func(n int) { f.meter.count("packs", n) }, func(r io.Reader) error {
+			read := func(r io.Reader) error {
 				return chunk.Read(gctx, p, r, wanted[p.Digest], func(w chunk.Wanted, data []byte) error { return f.write(w.ID, data) })
-			})
+			}
+			if data := f.inline[digestOf(p)]; data != nil {
+				return read(bytes.NewReader(data))
+			}
+			err := f.disk.client.GetBlob(gctx, digestOf(p).String(), func(n int) { f.meter.count("packs", n) }, read)
 			if err != nil {
 				return err
 			}

@@ -25,6 +25,13 @@ func notState(path string) bool {
 	return false
 }
 
+// endsDatabases reports whether a path is the last database of a worker: what follows in
+// a tree are snapshots, which change less often.
+func endsDatabases(path string) bool {
+	part := strings.Split(path, "/")
+	return len(part) == 3 && part[1] == "snapshots" && part[2] == "metadata.db"
+}
+
 // classOf tells how a file below a BuildKit root is cut: the content store has
 // compressed layers, and bolt databases change page by page.
 func classOf(path string) chunk.Class {

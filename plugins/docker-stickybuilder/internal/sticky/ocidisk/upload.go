@@ -69,7 +69,7 @@ func (d *Disk) upload(ctx context.Context, root string, g disk.Generation, paren
 	}
 	group, gctx := errgroup.WithContext(ctx)
 	group.SetLimit(d.options.Jobs)
-	u := &uploader{disk: d, ctx: gctx, group: group, root: root, tree: scanned.Tree}
+	u := &uploader{disk: d, ctx: gctx, group: group, root: root, tree: scanned.Tree, first: parent == nil}
 	err = u.contents(scanned, parent, base)
 	if waitErr := group.Wait(); waitErr != nil {
 		return nil, waitErr // the cause of what contents says
@@ -78,19 +78,19 @@ func (d *Disk) upload(ctx context.Context, root string, g disk.Generation, paren
 		return nil, err
 	}
 	out := &uploaded{stats: scanned.Stats}
-	if out.parts, err = treeindex.Encode(u.tree); err != nil {
+	if out.parts, err = treeindex.Encode(u.tree, endsDatabases); err != nil {
 		return nil, err
 	}
-	layers, err := u.index(ctx, out.parts, parent)
+	layers, inline, err := u.index(ctx, out.parts, parent)
 	if err != nil {
 		return nil, err
 	}
 	packs, _ := u.tree.Packs()
 	r := record{Generation: g, Entries: int64(len(u.tree.Entries)), Bytes: u.tree.Bytes()}
-	if out.manifest, err = generationManifest(r, layers, packs); err != nil {
+	if out.manifest, err = generationManifest(r, layers, packs, inline); err != nil {
 		return nil, err
 	}
-	out.changed = u.sent > 0
+	out.changed = u.total > 0
 	return out, nil
 }
 
@@ -104,6 +104,8 @@ type uploader struct {
 	builders [2]*chunk.Builder
 	cutter   chunk.Cutter
 	fresh    int64 // bytes of packs that were made
+	first    bool  // there is no parent
+	held     []blob
 
 	mu    sync.Mutex
 	sent  int64
@@ -146,7 +148,7 @@ func (u *uploader) contents(s *treefs.Scanned, parent *manifest, base *treefs.Ba
 		}
 	}
 	if parent != nil {
-		if err := u.compact(); err != nil {
+		if err := u.compact(parent); err != nil {
 			return err
 		}
 	}
@@ -199,15 +201,40 @@ func (u *uploader) add(id chunk.ID, data []byte, class chunk.Class) error {
 	return err
 }
 
-// send uploads a pack in the background; it waits while as many as may are under way.
-func (u *uploader) send(p *chunk.Pack, blob []byte) error {
+// A blob is a pack or a part of the index that may go into the manifest.
+type blob struct {
+	digest digest.Digest
+	data   []byte
+}
+
+func sizeOf(blobs []blob) (n int) {
+	for _, b := range blobs {
+		n += len(b.data)
+	}
+	return n
+}
+
+// send takes a pack over. It is held back while all there is may fit the manifest, and
+// uploaded in the background otherwise; send waits while as many as may are under way.
+func (u *uploader) send(p *chunk.Pack, data []byte) error {
+	u.held = append(u.held, blob{digestOf(p), data})
+	if u.first || u.fresh+p.Size > maxInline {
+		u.release(u.group, u.ctx)
+	}
 	u.fresh += p.Size
-	u.count(0, p.Size)
-	u.group.Go(func() error { return u.put(u.ctx, blob) })
 	if u.ctx.Err() != nil {
 		return context.Cause(u.ctx)
 	}
 	return nil
+}
+
+// release uploads what was held back.
+func (u *uploader) release(group *errgroup.Group, ctx context.Context) {
+	for _, b := range u.held {
+		u.count(0, int64(len(b.data)))
+		group.Go(func() error { return u.put(ctx, b.data) })
+	}
+	u.held = nil
 }
 
 func (u *uploader) put(ctx context.Context, blob []byte) error {
@@ -229,8 +256,9 @@ func (u *uploader) count(sent, total int64) {
 }
 
 // index uploads the parts of the tree index that the parent does not have, and the empty
-// blob with the first generation.
-func (u *uploader) index(ctx context.Context, parts [][]byte, parent *manifest) ([]ocispec.Descriptor, error) {
+// blob with the first generation. If that and the packs are so little that the manifest
+// can hold them, they are returned instead.
+func (u *uploader) index(ctx context.Context, parts [][]byte, parent *manifest) (layers []ocispec.Descriptor, inline map[digest.Digest][]byte, err error) {
 	known := map[digest.Digest]bool{}
 	group, gctx := errgroup.WithContext(ctx)
 	group.SetLimit(u.disk.options.Jobs)
@@ -238,16 +266,23 @@ func (u *uploader) index(ctx context.Context, parts [][]byte, parent *manifest) 
 		group.Go(func() error { return u.put(gctx, empty) })
 	} else {
 		for _, p := range parent.parts {
-			known[p.Digest] = true
+			known[p.Digest] = parent.inline[p.Digest] == nil
 		}
 	}
-	layers := make([]ocispec.Descriptor, len(parts))
+	layers = make([]ocispec.Descriptor, len(parts))
 	for i, p := range parts {
 		layers[i] = ocispec.Descriptor{MediaType: wire.MediaTypeDiskIndex, Digest: digest.FromBytes(p), Size: int64(len(p))}
 		if !known[layers[i].Digest] {
-			u.count(0, int64(len(p)))
-			group.Go(func() error { return u.put(gctx, p) })
+			u.held = append(u.held, blob{layers[i].Digest, p})
 		}
 	}
-	return layers, group.Wait()
+	if parent != nil && u.total == 0 && sizeOf(u.held) <= maxInline {
+		inline = map[digest.Digest][]byte{}
+		for _, b := range u.held {
+			inline[b.digest] = b.data
+		}
+		return layers, inline, nil
+	}
+	u.release(group, gctx)
+	return layers, nil, group.Wait()
 }

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
@@ -22,7 +24,7 @@ func (c *Client) retry(ctx context.Context, fn func(context.Context) error) erro
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
-		if try >= c.options.Tries || !passing(err) {
+		if try >= c.options.Tries || !passing(err) || (try >= triesToConnect && unreachable(err)) {
 			return err
 		}
 		delay := wait
@@ -37,6 +39,15 @@ func (c *Client) retry(ctx context.Context, fn func(context.Context) error) erro
 		}
 		wait = min(2*wait, maxWait)
 	}
+}
+
+// triesToConnect bounds how often a registry is called that does not answer at all.
+const triesToConnect = 3
+
+// unreachable reports whether there is nobody to talk to.
+func unreachable(err error) bool {
+	var unknown *net.DNSError
+	return errors.Is(err, syscall.ECONNREFUSED) || errors.As(err, &unknown)
 }
 
 // permanent marks an error that no further try mends.

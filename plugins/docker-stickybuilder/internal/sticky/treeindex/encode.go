@@ -27,8 +27,8 @@ const (
 const MaxPart = maxRaw
 
 // Encode returns the parts of a tree, each of which is a blob. Equal trees have
-// equal parts.
-func Encode(t *Tree) ([][]byte, error) {
+// equal parts. cut, which may be nil, says after which other paths a part shall end.
+func Encode(t *Tree, cut func(path string) bool) ([][]byte, error) {
 	z, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1))
 	if err != nil {
 		return nil, err
@@ -39,7 +39,7 @@ func Encode(t *Tree) ([][]byte, error) {
 	for i := range t.Entries {
 		e := &t.Entries[i]
 		p.add(e)
-		if (p.entries >= minPart && crc32.ChecksumIEEE([]byte(e.Path))%cutEvery == 0) || p.entries >= maxPart || len(p.body)+len(p.chunks) >= bigPart {
+		if (p.entries >= minPart && crc32.ChecksumIEEE([]byte(e.Path))%cutEvery == 0) || p.entries >= maxPart || (cut != nil && cut(e.Path)) || len(p.body)+len(p.chunks) >= bigPart {
 			parts = append(parts, z.EncodeAll(p.bytes(), nil))
 			p = newPart(t)
 		}

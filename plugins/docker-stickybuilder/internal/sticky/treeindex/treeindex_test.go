@@ -45,7 +45,7 @@ func forest(files int) *treeindex.Tree {
 
 func encode(t testing.TB, tree *treeindex.Tree) [][]byte {
 	t.Helper()
-	parts, err := treeindex.Encode(tree)
+	parts, err := treeindex.Encode(tree, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

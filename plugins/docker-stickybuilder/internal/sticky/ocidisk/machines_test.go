@@ -1,0 +1,409 @@
+package ocidisk_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	ggcr "github.com/google/go-containerregistry/pkg/registry"
+
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disk"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/durable"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/ocidisk"
+	"github.com/dockerfactory/dockerfactory/shared/progress"
+)
+
+var lineage = disk.Lineage{Key: "k", Platform: "p"}
+
+// A world is a registry, before which something counts and fails.
+type world struct {
+	t     *testing.T
+	host  string
+	inner http.Handler
+
+	mu       sync.Mutex
+	requests []string
+	sent     int64
+	got      int64
+	fault    func(http.ResponseWriter, *http.Request) bool
+	ids      int
+}
+
+func newWorld(t *testing.T) *world {
+	needRoot(t)
+	w := &world{t: t, inner: ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0)))}
+	s := httptest.NewServer(w)
+	t.Cleanup(s.Close)
+	w.host = strings.TrimPrefix(s.URL, "http://")
+	return w
+}
+
+func (w *world) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
+	w.mu.Lock()
+	w.requests = append(w.requests, r.Method+" "+r.URL.Path)
+	w.sent += max(0, r.ContentLength)
+	fault := w.fault
+	w.mu.Unlock()
+	rw = &counting{rw, w}
+	if fault == nil || !fault(rw, r) {
+		w.inner.ServeHTTP(rw, r)
+	}
+}
+
+// A counting writer adds up what the registry answers.
+type counting struct {
+	http.ResponseWriter
+	w *world
+}
+
+func (c *counting) Write(b []byte) (int, error) {
+	c.w.mu.Lock()
+	c.w.got += int64(len(b))
+	c.w.mu.Unlock()
+	return c.ResponseWriter.Write(b)
+}
+
+func (w *world) reset(fault func(http.ResponseWriter, *http.Request) bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.requests, w.sent, w.got, w.fault = nil, 0, 0, fault
+}
+
+func (w *world) count(method, part string) (n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, r := range w.requests {
+		if strings.HasPrefix(r, method) && strings.Contains(r, part) {
+			n++
+		}
+	}
+	return n
+}
+
+// A machine has its own directory.
+func (w *world) machine() *ocidisk.Disk { return open(w.t, w.host, w.t.TempDir(), nil) }
+
+func (w *world) newID() string {
+	w.ids++
+	return disk.NewID(time.Date(2026, 1, 2, 3, 4, w.ids, 0, time.UTC), fmt.Appendf(nil, "%06d", w.ids))
+}
+
+type job struct {
+	*disk.Working
+	lock *durable.Lock
+	d    *ocidisk.Disk
+}
+
+func (w *world) clone(d *ocidisk.Disk) job {
+	w.t.Helper()
+	c, lock, err := d.Clone(w.t.Context(), lineage, lineage, w.newID(), progress.Discard.Step(""))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { lock.Close() })
+	return job{c, lock, d}
+}
+
+func (j job) write(t *testing.T, name string, data []byte) {
+	t.Helper()
+	path := filepath.Join(j.Root, name)
+	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, data, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (j job) commit(t *testing.T) disk.Generation {
+	t.Helper()
+	g, err := j.d.Commit(t.Context(), j.Working, disk.Generation{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	j.lock.Close()
+	return g
+}
+
+func random(seed, n int) []byte {
+	b := make([]byte, n)
+	_, _ = rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8)}).Read(b)
+	return b
+}
+
+// fill writes a few packs' worth, in files of all sizes.
+func (j job) fill(t *testing.T) {
+	j.write(t, "cache.db", random(99, 5000))
+	j.write(t, "w/snapshots/metadata.db", random(98, 5000))
+	for i := range 2 {
+		j.write(t, fmt.Sprintf("w/snapshots/snapshots/big/%d", i), random(i, 13<<20))
+	}
+	for i := range 300 {
+		j.write(t, fmt.Sprintf("w/snapshots/snapshots/small/%03d", i), random(1000+i, 100+i*7))
+	}
+}
+
+func same(t *testing.T, a, b string) {
+	t.Helper()
+	n := 0
+	err := filepath.WalkDir(a, func(path string, d os.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		rel, _ := filepath.Rel(a, path)
+		x, xErr := os.ReadFile(path)
+		y, yErr := os.ReadFile(filepath.Join(b, rel))
+		if n++; xErr != nil || yErr != nil || !bytes.Equal(x, y) {
+			t.Errorf("%s differs: %v", rel, errors.Join(xErr, yErr))
+		}
+		return nil
+	})
+	if err != nil || n == 0 {
+		t.Errorf("%d files, %v", n, err)
+	}
+}
+
+func TestOnlyWhatChangedTravels(t *testing.T) {
+	w := newWorld(t)
+	here, there := w.machine(), w.machine()
+	a := w.clone(here)
+	a.fill(t)
+	a.commit(t)
+	if w.sent < 26<<20 {
+		t.Errorf("%d bytes were sent at first", w.sent)
+	}
+	first := w.clone(here)
+	w.reset(nil)
+	b := w.clone(there)
+	if n := w.count("GET", "/blobs/"); n < 3 || n > 6 {
+		t.Errorf("%d blobs were fetched", n)
+	}
+	same(t, first.Root, b.Root)
+
+	b.write(t, "w/snapshots/snapshots/big/new", random(77, 8<<20))
+	b.write(t, "w/snapshots/snapshots/small/001", []byte("other"))
+	w.reset(nil)
+	b.commit(t)
+	if w.sent > 8<<20*13/10 {
+		t.Errorf("%d bytes were sent for 8 MiB", w.sent)
+	}
+	// Here, only what is new comes.
+	w.reset(nil)
+	c := w.clone(here)
+	if n := w.count("GET", "/blobs/"); n == 0 || n > 3 {
+		t.Errorf("%d blobs were fetched", n)
+	}
+	same(t, w.clone(there).Root, c.Root)
+	// And nothing at all the second time.
+	w.reset(nil)
+	d := w.clone(here)
+	if n := w.count("GET", "/blobs/"); n != 0 {
+		t.Errorf("%d blobs were fetched again", n)
+	}
+	w.reset(nil)
+	d.commit(t)
+	if len(w.requests) > 3 || w.sent > 100_000 {
+		t.Errorf("a commit of nothing: %d bytes, %v", w.sent, w.requests)
+	}
+	// A little goes into the manifest, and on from there.
+	for i := range 5 {
+		e := w.clone([]*ocidisk.Disk{here, there}[i%2])
+		e.write(t, "cache.db", random(i, 5000))
+		w.reset(nil)
+		e.commit(t)
+		if len(w.requests) > 3 || w.sent > 100_000 {
+			t.Errorf("a commit of little: %d bytes, %v", w.sent, w.requests)
+		}
+	}
+	same(t, w.clone(here).Root, w.clone(w.machine()).Root)
+}
+
+func TestInterruptedFetchGoesOn(t *testing.T) {
+	w := newWorld(t)
+	a := w.clone(w.machine())
+	a.fill(t)
+	a.commit(t)
+	there := w.machine()
+	gets := 0
+	w.reset(func(rw http.ResponseWriter, r *http.Request) bool {
+		if r.Method != http.MethodGet || !strings.Contains(r.URL.Path, "/blobs/") {
+			return false
+		}
+		w.mu.Lock()
+		gets++
+		n := gets
+		w.mu.Unlock()
+		if n > 3 { // after two parts of the index, and a pack
+			time.Sleep(time.Second)
+			rw.WriteHeader(http.StatusForbidden)
+		}
+		return n > 3
+	})
+	if _, _, err := there.Clone(t.Context(), lineage, lineage, w.newID(), progress.Discard.Step("")); err == nil {
+		t.Fatal("fetched in spite of everything")
+	}
+	if n, err := there.Sweep(t.Context()); n != 0 || err != nil {
+		t.Errorf("swept %d, %v", n, err)
+	}
+	if c, err := there.Copies(t.Context()); len(c) != 0 || err != nil {
+		t.Errorf("copies %v, %v", c, err)
+	}
+	w.reset(nil)
+	b := w.clone(there)
+	rest := w.count("GET", "/blobs/")
+	w.reset(nil)
+	c := w.clone(w.machine())
+	if all := w.count("GET", "/blobs/"); rest == 0 || rest >= all {
+		t.Errorf("%d blobs were fetched after the interruption, and %d without one", rest, all)
+	}
+	same(t, c.Root, b.Root)
+}
+
+func TestPendingGenerations(t *testing.T) {
+	w := newWorld(t)
+	here := w.machine()
+	a := w.clone(here)
+	a.fill(t)
+	head := a.commit(t)
+	b := w.clone(here)
+	b.write(t, "new", random(5, 1<<20))
+	refuse := func(rw http.ResponseWriter, r *http.Request) bool {
+		if r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/manifests/") {
+			rw.WriteHeader(http.StatusForbidden)
+			return true
+		}
+		return false
+	}
+	w.reset(refuse)
+	g, err := here.Commit(t.Context(), b.Working, disk.Generation{}, nil)
+	b.lock.Close()
+	if !errors.Is(err, disk.ErrPending) {
+		t.Errorf("%v", err)
+	}
+	if p, err := here.Pending(); err != nil || len(p) != 1 || p[0].ID != g.ID {
+		t.Errorf("%v, %v", p, err)
+	}
+	if h, err := here.Head(t.Context(), lineage); err != nil || h.ID != head.ID {
+		t.Errorf("head %+v, %v", h, err)
+	}
+	if n, err := here.Sweep(t.Context()); n != 0 || err != nil {
+		t.Errorf("%d, %v", n, err)
+	}
+	// The next job uploads it, and sends no pack again.
+	w.reset(nil)
+	c := w.clone(here)
+	if c.Parent != g.ID || w.count("PUT", "/blobs/") != 0 {
+		t.Errorf("cloned %s after %v", c.Parent, w.requests)
+	}
+	if p, err := here.Pending(); err != nil || len(p) != 0 {
+		t.Errorf("%v, %v", p, err)
+	}
+}
+
+// Jobs of several machines that commit at once: one is the head, all are kept, and each
+// knows which it is.
+func TestRacingMachines(t *testing.T) {
+	w := newWorld(t)
+	a := w.clone(w.machine())
+	a.write(t, "f", []byte("one"))
+	a.commit(t)
+	const jobs = 5
+	var all []job
+	for i := range jobs {
+		j := w.clone(w.machine())
+		j.write(t, "f", fmt.Append(nil, i))
+		all = append(all, j)
+	}
+	errs := make([]error, jobs)
+	var group sync.WaitGroup
+	for i, j := range all {
+		group.Go(func() { _, errs[i] = j.d.Commit(t.Context(), j.Working, disk.Generation{}, nil) })
+	}
+	group.Wait()
+	here := w.machine()
+	head, err := here.Head(t.Context(), lineage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, err := range errs {
+		switch {
+		case err == nil && head.ID != all[i].ID:
+			t.Errorf("%s believes to be the head, which is %s", all[i].ID, head.ID)
+		case err != nil && !errors.Is(err, disk.ErrConflict):
+			t.Error(err)
+		}
+	}
+	if records, err := here.Records(t.Context(), lineage); err != nil || len(records) != jobs+1 {
+		t.Errorf("%d generations, %v", len(records), err)
+	}
+}
+
+// What a registry gives that is not what it should be, changes nothing here.
+func TestHostileRegistry(t *testing.T) {
+	w := newWorld(t)
+	a := w.clone(w.machine())
+	a.fill(t)
+	a.commit(t)
+	for name, c := range map[string]struct {
+		part   string
+		answer func() []byte
+	}{
+		"blobs of other bytes": {"/blobs/", func() []byte { return random(1, 1<<20) }},
+		"no blobs":             {"/blobs/", func() []byte { return nil }},
+		"another manifest":     {"/manifests/", func() []byte { return []byte(`{"schemaVersion":2,"artifactType":"application/vnd.other"}`) }},
+		"newer manifest": {"/manifests/", func() []byte {
+			return []byte(`{"schemaVersion":2,"artifactType":"application/vnd.dockerfactory.stickydisk.v2+json"}`)
+		}},
+		"no JSON": {"/manifests/", func() []byte { return []byte("<html>") }},
+	} {
+		d := w.machine()
+		w.reset(func(rw http.ResponseWriter, r *http.Request) bool {
+			if r.Method != http.MethodGet || !strings.Contains(r.URL.Path, c.part) {
+				return false
+			}
+			_, _ = rw.Write(c.answer())
+			return true
+		})
+		_, _, err := d.Clone(t.Context(), lineage, lineage, w.newID(), progress.Discard.Step(""))
+		if err == nil || errors.Is(err, disk.ErrNewer) != (name == "newer manifest") {
+			t.Errorf("%s: %v", name, err)
+		}
+		w.reset(nil)
+		if j := w.clone(d); j.Parent != a.ID {
+			t.Errorf("%s: afterwards cloned %s", name, j.Parent)
+		}
+	}
+}
+
+// A pack of which little is in use is given up, and nothing is lost by that.
+func TestCompaction(t *testing.T) {
+	w := newWorld(t)
+	here := w.machine()
+	a := w.clone(here)
+	a.fill(t)
+	a.commit(t)
+	for i := range 12 {
+		j := w.clone(here)
+		for k := range 2 {
+			j.write(t, fmt.Sprintf("w/snapshots/snapshots/big/%d", k), random(100*i+k, 1<<20))
+		}
+		j.write(t, fmt.Sprintf("w/snapshots/snapshots/small/keep%d", i), random(i, 40<<10))
+		j.commit(t)
+	}
+	j := w.clone(here)
+	w.reset(nil)
+	there := w.clone(w.machine())
+	same(t, j.Root, there.Root)
+	// 2 MiB and the small files are in use, of 26 MiB and 12 times 2 MiB.
+	if n := w.count("GET", "/blobs/"); n > 20 || w.got > 8<<20 {
+		t.Errorf("%d blobs with %d bytes are needed after 12 rewrites", n, w.got)
+	}
+}
