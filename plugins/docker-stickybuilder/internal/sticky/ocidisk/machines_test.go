@@ -115,7 +115,7 @@ func (w *world) clone(d *ocidisk.Disk) job {
 	return job{c, lock, d}
 }
 
-func (j job) write(t *testing.T, name string, data []byte) {
+func (j job) write(t testing.TB, name string, data []byte) {
 	t.Helper()
 	path := filepath.Join(j.Root, name)
 	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, data, 0o644)); err != nil {

@@ -31,7 +31,7 @@ func needRoot(t *testing.T) {
 	}
 }
 
-func open(t *testing.T, host, dir string, change func(*ocidisk.Options)) *ocidisk.Disk {
+func open(t testing.TB, host, dir string, change func(*ocidisk.Options)) *ocidisk.Disk {
 	t.Helper()
 	o := ocidisk.Options{Dir: dir, Now: time.Now, Contend: 50 * time.Millisecond, Registry: registry.Options{Backoff: time.Millisecond, Tries: 4}}
 	if change != nil {
