@@ -91,11 +91,15 @@ func withoutSlashes(s string) (scheme, rest string, err error) {
 	if !found || scheme == "docker" || !slices.Contains(Schemes, scheme+"://") {
 		return "docker", s, nil
 	}
-	_, noName := name.ParseReference(s)
-	if noName != nil || strings.HasPrefix(rest, "/") || strings.HasPrefix(rest, ".") {
+	if !isName(s) || strings.HasPrefix(rest, "/") || strings.HasPrefix(rest, ".") {
 		return scheme, rest, nil
 	}
 	return "", "", fault.Hint(fmt.Errorf("image reference %q is ambiguous", s), "write %s://%s, or docker://%s for the image of that name", scheme, rest, s)
+}
+
+func isName(s string) bool {
+	_, err := name.ParseReference(s)
+	return err == nil
 }
 
 func parse(scheme, rest string) (Reference, error) {
