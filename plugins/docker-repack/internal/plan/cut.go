@@ -1,6 +1,9 @@
 package plan
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
 const (
 	// tolerance is by how much layers may exceed the target before there is one
@@ -13,23 +16,28 @@ const (
 
 // cut splits the units, which are in sequence, into layers of about target bytes.
 // None is empty, unless there are no units at all. Units larger than a layer get
-// one of their own.
+// one of their own, the smallest first.
+//
+// Those layers come after the even ones, for what takes long to download should not
+// keep the unpacking of others waiting (Johnson's rule); but not at the very top,
+// where the layer is that each change of a directory changes.
 func cut(units []*Unit, target float64) []Layer {
-	var out []Layer
+	var huge []Layer
 	var small []*Unit
-	rest := 0.0
 	for _, u := range units {
 		if u.Cost > target*tolerance {
-			out = append(out, Layer{Units: []*Unit{u}, Indivisible: true})
-			continue
+			huge = append(huge, Layer{Units: []*Unit{u}, Indivisible: true})
+		} else {
+			small = append(small, u)
 		}
-		small = append(small, u)
-		rest += u.Cost
 	}
-	if len(small) == 0 && len(out) > 0 {
-		return out
+	slices.SortStableFunc(huge, func(a, b Layer) int { return cmp.Compare(a.Units[0].Cost, b.Units[0].Cost) })
+	if len(small) == 0 && len(huge) > 0 {
+		return huge
 	}
-	return append(out, even(small, target)...)
+	out := even(small, target)
+	last := len(out) - 1
+	return slices.Concat(out[:last], huge, out[last:])
 }
 
 func layersFor(total, target float64) int {

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"slices"
@@ -100,29 +101,19 @@ func (k *Kept) worst(old []Old, fresh, limit int) []int {
 		return drop
 	}
 	if dead > deadweight*live {
-		least := slices.MinFunc(all, func(a, b candidate) int { return compareFloat(a.part, b.part) })
+		least := slices.MinFunc(all, func(a, b candidate) int { return cmp.Compare(a.part, b.part) })
 		if least.part < 1 {
 			return []int{least.layer}
 		}
 	}
 	most, left := min(limit, fresh+moreKept), min(limit, fresh+fewerKept)
 	if len(all) > most {
-		slices.SortStableFunc(all, func(a, b candidate) int { return compareFloat(a.live, b.live) })
+		slices.SortStableFunc(all, func(a, b candidate) int { return cmp.Compare(a.live, b.live) })
 		for _, c := range all[:len(all)-left] {
 			drop = append(drop, c.layer)
 		}
 	}
 	return drop
-}
-
-func compareFloat(a, b float64) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 // settle finds out what the chosen layers have of the tree, and what has to be

@@ -24,7 +24,7 @@ func TestCut(t *testing.T) {
 		"nothing":                {nil, 3, "[0]"},
 		"one layer":              {[]float64{1, 2, 3}, 6, "[3]"},
 		"even":                   {[]float64{1, 1, 1, 1, 1, 1}, 2, "[2 2 2]"},
-		"a huge one alone":       {[]float64{1, 1, 100, 1, 1}, 2, "[1 2 2]"},
+		"a huge one alone":       {[]float64{1, 1, 100, 1, 1}, 2, "[2 1 2]"},
 		"a large one waits":      {[]float64{1, 1, 1, 3, 1, 1, 2, 2}, 4, "[4 2 2]"},
 		"hardly more than fits":  {[]float64{1, 1, 1, 1.2}, 4, "[4]"},
 		"too much for one layer": {[]float64{1, 1, 1, 1.5}, 4, "[2 2]"},
