@@ -2,14 +2,16 @@ package pkgdb
 
 import "encoding/binary"
 
+// pageHead is the size of a page's head.
+const pageHead = 26
+
 // bdbBlobs yields the package headers of a Berkeley DB hash: the values that lie on
 // overflow pages, as all headers do. See db_page.h of Berkeley DB 5.
 func bdbBlobs(data []byte, yield func([]byte)) error {
 	const (
-		hashMagic                    = 0x061561
-		pageHead                     = 26
-		hashUnsorted, hash, overflow = 2, 13, 7
-		offPage, offPageSize         = 3, 12
+		hashMagic            = 0x061561
+		hashUnsorted, hash   = 2, 13
+		offPage, offPageSize = 3, 12
 	)
 	if len(data) < 512 {
 		return errDamaged
@@ -46,20 +48,31 @@ func bdbBlobs(data []byte, yield func([]byte)) error {
 			if left -= length; left < 0 {
 				return errDamaged
 			}
-			blob := make([]byte, 0, length)
-			for int64(len(blob)) < length {
-				o := page(next)
-				if o == nil || o[25] != overflow {
-					return errDamaged
-				}
-				used := min(int64(order.Uint16(o[22:])), size-pageHead, length-int64(len(blob)))
-				if used == 0 {
-					return errDamaged
-				}
-				blob = append(blob, o[pageHead:][:used]...)
-				next = int64(order.Uint32(o[16:]))
+			blob, err := bdbChain(page, order, next, length)
+			if err != nil {
+				return err
 			}
 			yield(blob)
 		}
 	}
+}
+
+// bdbChain returns a value of a length, which is more than nothing, that begins on
+// an overflow page.
+func bdbChain(page func(int64) []byte, order binary.ByteOrder, next, length int64) ([]byte, error) {
+	const overflow = 7
+	blob := make([]byte, 0, length)
+	for int64(len(blob)) < length {
+		o := page(next)
+		if o == nil || o[25] != overflow {
+			return nil, errDamaged
+		}
+		used := min(int64(order.Uint16(o[22:])), int64(len(o))-pageHead, length-int64(len(blob)))
+		if used == 0 {
+			return nil, errDamaged
+		}
+		blob = append(blob, o[pageHead:][:used]...)
+		next = int64(order.Uint32(o[16:]))
+	}
+	return blob, nil
 }

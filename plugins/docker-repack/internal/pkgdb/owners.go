@@ -61,18 +61,10 @@ func Read(tree *layer.Tree, read Reader) (o *Owners, problems []string) {
 	var records []layer.Entry
 	for e := range tree.All() {
 		switch {
-		case strings.HasPrefix(e.Path, dpkgInfo) && strings.HasSuffix(e.Path, ".list"):
-			pkg, ok := dpkgPackage(e.Path)
-			if !ok {
-				continue
-			}
+		case strings.HasPrefix(e.Path, dpkgInfo) && strings.HasSuffix(e.Path, ".list"),
+			strings.HasPrefix(e.Path, dpkgStatus) && strings.HasSuffix(e.Path, ".md5sums"):
 			if data, ok := load(e); ok {
-				c.add(Package{Deb, pkg}, parseList(data))
-			}
-		case strings.HasPrefix(e.Path, dpkgStatus) && strings.HasSuffix(e.Path, ".md5sums"):
-			pkg := strings.TrimSuffix(path.Base(e.Path), ".md5sums")
-			if data, ok := load(e); ok {
-				c.add(Package{Deb, pkg}, parseSums(data))
+				c.addDeb(e.Path, data)
 			}
 		case strings.HasSuffix(e.Path, ".dist-info/RECORD"):
 			records = append(records, e)
@@ -87,16 +79,10 @@ func Read(tree *layer.Tree, read Reader) (o *Owners, problems []string) {
 		if !ok || e.Size == 0 {
 			continue
 		}
-		data, ok := load(e)
-		if !ok {
-			continue
-		}
-		if err := db.blobs(data, func(blob []byte) {
-			if pkg, paths, err := parseHeader(blob); err == nil && pkg != "" {
-				c.add(Package{RPM, pkg}, paths)
+		if data, ok := load(e); ok {
+			if err := db.blobs(data, c.addHeader); err != nil {
+				problems = append(problems, fmt.Sprintf("reading %q: %v", e.Path, err))
 			}
-		}); err != nil {
-			problems = append(problems, fmt.Sprintf("reading %q: %v", e.Path, err))
 		}
 	}
 	for _, e := range records {
@@ -164,6 +150,24 @@ func (c *collector) add(pkg Package, paths []string) {
 			c.owners.files[name] = pkg
 		}
 		c.directory(pkg, path.Dir(name))
+	}
+}
+
+// addHeader adds a package of rpm's.
+func (c *collector) addHeader(blob []byte) {
+	if pkg, paths, err := parseHeader(blob); err == nil && pkg != "" {
+		c.add(Package{RPM, pkg}, paths)
+	}
+}
+
+// addDeb adds what a file of dpkg's database says.
+func (c *collector) addDeb(name string, data []byte) {
+	if pkg, ok := strings.CutSuffix(path.Base(name), ".md5sums"); ok {
+		c.add(Package{Deb, pkg}, parseSums(data))
+		return
+	}
+	if pkg, ok := dpkgPackage(name); ok {
+		c.add(Package{Deb, pkg}, parseList(data))
 	}
 }
 

@@ -48,8 +48,25 @@ func layersFor(total, target float64) int {
 	return n
 }
 
-// even splits units into runs of about equal cost that end at good seams. What is left is shared out anew for each layer. A unit that would take a layer
-// beyond its share waits for the next one while smaller ones still fit.
+// An end is where a layer may end: before which unit, and what the layer and the
+// list of waiting units have until there.
+type end struct {
+	at             int
+	sum            float64
+	units, waiting int
+	seam           seam
+}
+
+// offer takes another end if its seam is better.
+func (e *end) offer(f end) {
+	if e.at < 0 || f.seam.compare(e.seam) < 0 {
+		*e = f
+	}
+}
+
+// even splits units into runs of about equal cost that end at good seams. What is
+// left is shared out anew for each layer. A unit that would take a layer beyond its
+// share waits for the next one while smaller ones still fit.
 func even(units []*Unit, target float64) []Layer {
 	left := 0.0
 	for _, u := range units {
@@ -66,36 +83,27 @@ func even(units []*Unit, target float64) []Layer {
 		share := left / float64(n)
 		var l Layer
 		l.Units, waiting = waiting, nil
-		sum, wait := 0.0, 0.0
-		for _, u := range l.Units {
-			sum += u.Cost
-		}
-		best, bestSum, bestUnits := -1, 0.0, 0
-		var bestWaiting []*Unit
-		var bestSeam seam
+		sum, wait := l.Cost(), 0.0
+		best := end{at: -1}
 		low, high := share*(1-reach), share*(1+reach)
 		i := start
 		for ; i < len(units); i++ {
 			if len(l.Units) > 0 && sum >= low && sum <= high && i > 0 {
-				if s := seamBetween(units[i-1], units[i]); best < 0 || s.compare(bestSeam) < 0 {
-					best, bestSum, bestUnits, bestWaiting, bestSeam = i, sum, len(l.Units), slices.Clone(waiting), s
-				}
+				best.offer(end{i, sum, len(l.Units), len(waiting), seamBetween(units[i-1], units[i])})
 			}
 			u := units[i]
-			if sum+u.Cost > high {
-				if sum >= low || (len(l.Units) > 0 && wait+u.Cost > share) {
+			if sum+u.Cost > high && len(l.Units) > 0 {
+				if sum >= low || wait+u.Cost > share {
 					break
 				}
-				if len(l.Units) > 0 {
-					waiting, wait = append(waiting, u), wait+u.Cost
-					continue
-				}
+				waiting, wait = append(waiting, u), wait+u.Cost
+				continue
 			}
 			l.Units = append(l.Units, u)
 			sum += u.Cost
 		}
-		if best >= 0 {
-			l.Units, sum, waiting, i = l.Units[:bestUnits], bestSum, bestWaiting, best
+		if best.at >= 0 {
+			i, sum, l.Units, waiting = best.at, best.sum, l.Units[:best.units], waiting[:best.waiting]
 		}
 		start = i
 		left -= sum

@@ -142,19 +142,10 @@ func (p *Plan) share() {
 	root, _ := p.Tree.Lookup(".")
 	in := map[string]int{} // the layer that was last seen to list it, from 1
 	for n := range p.Layers {
-		for _, u := range p.Layers[n].Units {
-			for _, e := range u.Entries {
-				for dir := path.Dir(e.Path); in[dir] != n+1; dir = path.Dir(dir) {
-					if in[dir] != 0 || (n < len(p.Layers)-1 && p.Kept.lists(dir)) {
-						if dir != "." || !root.Implied {
-							share(dir)
-						}
-					}
-					in[dir] = n + 1
-					if dir == "." {
-						break
-					}
-				}
+		for dir := range p.Layers[n].parents(in, n+1) {
+			again := in[dir] != 0 || (n < len(p.Layers)-1 && p.Kept.lists(dir))
+			if again && (dir != "." || !root.Implied) {
+				share(dir)
 			}
 		}
 	}
@@ -164,4 +155,21 @@ func (p *Plan) share() {
 		}
 	}
 	slices.Sort(p.shared)
+}
+
+// parents yields each directory that leads to the layer's entries once. In is set
+// to index for it, after it has been yielded.
+func (l *Layer) parents(in map[string]int, index int) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, u := range l.Units {
+			for _, e := range u.Entries {
+				for dir := path.Dir(e.Path); in[dir] != index; dir = path.Dir(dir) {
+					if !yield(dir) {
+						return
+					}
+					in[dir] = index
+				}
+			}
+		}
+	}
 }
