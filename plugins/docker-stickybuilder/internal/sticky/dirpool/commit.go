@@ -22,10 +22,27 @@ import (
 // as it was.
 func (p *Pool) Commit(ctx context.Context, w *disk.Working, g disk.Generation, rule disk.Rule) (disk.Generation, error) {
 	g = w.Describe(g, p.options.Now())
-	if err := p.commit(ctx, w, g, rule); err != nil {
+	// buildkitd does not sync its cache database, nor the snapshots' files.
+	err := present(p.work(w.ID))
+	if err == nil {
+		err = durable.SyncFilesystem(p.work(w.ID))
+	}
+	if err == nil {
+		err = p.commit(ctx, w, g, rule)
+	}
+	if err != nil {
 		return g, fmt.Errorf("committing the disk %s: %w", w.Lineage, err)
 	}
 	return g, nil
+}
+
+// Adopt is Commit for what can be had again: the files are not made permanent, and
+// whoever has put them there gives them up after the machine has crashed.
+func (p *Pool) Adopt(ctx context.Context, w *disk.Working, g disk.Generation) error {
+	if err := p.commit(ctx, w, w.Describe(g, p.options.Now()), nil); err != nil {
+		return fmt.Errorf("keeping the disk %s: %w", w.Lineage, err)
+	}
+	return nil
 }
 
 func (p *Pool) commit(ctx context.Context, w *disk.Working, g disk.Generation, rule disk.Rule) error {
@@ -37,10 +54,6 @@ func (p *Pool) commit(ctx context.Context, w *disk.Working, g disk.Generation, r
 		return err
 	}
 	if err := durable.WriteJSON(filepath.Join(work, "meta.json"), g, 0o600); err != nil {
-		return err
-	}
-	// buildkitd does not sync its cache database, nor the snapshots' files.
-	if err := durable.SyncFilesystem(work); err != nil {
 		return err
 	}
 	lock, err := p.lock(ctx, filepath.Join(p.lineage(w.Lineage), "lock"), durable.Exclusive)

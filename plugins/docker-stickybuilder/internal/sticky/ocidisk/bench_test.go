@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -18,7 +19,9 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/dirpool"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disk"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/ocidisk"
 	"github.com/dockerfactory/dockerfactory/shared/progress"
 )
 
@@ -57,7 +60,7 @@ func benchmarkRestore(b *testing.B, rate int64) {
 	if os.Geteuid() != 0 {
 		b.Skip("disks are root's")
 	}
-	inner := ggcr.New(ggcr.WithBlobHandler(ggcr.NewDiskBlobHandler(b.TempDir())))
+	inner := ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0)), ggcr.WithBlobHandler(ggcr.NewDiskBlobHandler(b.TempDir())))
 	if host := os.Getenv("DOCKERFACTORY_REGISTRY"); host != "" {
 		inner = &httputil.ReverseProxy{FlushInterval: -1, Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(&url.URL{Scheme: "http", Host: host}); r.Out.Host = r.In.Host }}
 	}
@@ -75,7 +78,7 @@ func benchmarkRestore(b *testing.B, rate int64) {
 	n := 0
 	clone := func(dir string) (*disk.Working, int64) {
 		n++
-		d := open(b, host, dir, nil)
+		d := open(b, host, dir, func(o *ocidisk.Options) { o.Pool = dirpool.Options{Image: true, Mkfs: "/sbin/mkfs.btrfs"} })
 		defer d.Close()
 		id := disk.NewID(time.Now(), fmt.Appendf(nil, "%06d", n))
 		w, lock, err := d.Clone(b.Context(), lineage, lineage, id, progress.Discard.Step(""))

@@ -32,6 +32,29 @@ func (d *Disk) has(ctx context.Context, id string) bool {
 	return err == nil && g != nil
 }
 
+// unsynced is the file that says at which start of the machine a generation was fetched,
+// until it is known to be on the disk itself.
+const unsynced = "boot"
+
+// dropCrashed removes a generation that the machine may have lost parts of.
+func (d *Disk) dropCrashed(ctx context.Context, id string) error {
+	boot, err := os.ReadFile(d.file("trees", id, unsynced))
+	if err != nil || (string(boot) == bootID() && len(boot) > 0) {
+		return nil //nolint:nilerr // there is nothing to fear
+	}
+	return d.drop(ctx, id)
+}
+
+// synced notes that all of the pool has been written to the disk.
+func (d *Disk) synced() {
+	names, _ := filepath.Glob(d.file("trees", "*", unsynced))
+	for _, n := range names {
+		if boot, err := os.ReadFile(n); err == nil && string(boot) == bootID() {
+			os.Remove(n)
+		}
+	}
+}
+
 // saveTree keeps the description of a generation that is in the pool.
 func (d *Disk) saveTree(m *manifest, parts [][]byte, stats []treefs.Stat) error {
 	dir := d.file("trees", m.id())

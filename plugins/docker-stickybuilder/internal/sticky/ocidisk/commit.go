@@ -52,6 +52,7 @@ func (d *Disk) commit(ctx context.Context, w *disk.Working, g disk.Generation, r
 		os.Remove(d.file("pending", g.ID+".json"))
 		return err
 	}
+	d.synced()
 	if err := d.push(ctx, p, rule); err != nil {
 		if errors.Is(err, disk.ErrConflict) {
 			return err

@@ -407,3 +407,43 @@ func TestCompaction(t *testing.T) {
 		t.Errorf("%d blobs with %d bytes are needed after 12 rewrites", n, w.got)
 	}
 }
+
+// What was fetched and not synced is fetched again after the machine has crashed.
+func TestCrashedMachine(t *testing.T) {
+	w := newWorld(t)
+	a := w.clone(w.machine())
+	a.write(t, "f", random(1, 1<<20))
+	a.commit(t)
+	dir := t.TempDir()
+	there := open(t, w.host, dir, nil)
+	j := w.clone(there)
+	if err := there.Discard(t.Context(), j.Working); err != nil {
+		t.Fatal(err)
+	}
+	boots, err := filepath.Glob(filepath.Join(dir, "trees", "*", "boot"))
+	if err != nil || len(boots) != 1 {
+		t.Fatalf("%v, %v", boots, err)
+	}
+	for _, again := range []bool{false, true} {
+		if again {
+			if err := os.WriteFile(boots[0], []byte("another start"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.reset(nil)
+		j := w.clone(there)
+		if n := w.count("GET", "/blobs/"); (n > 0) != again {
+			t.Errorf("crashed %v: %d blobs were fetched", again, n)
+		}
+		if !again {
+			if err := there.Discard(t.Context(), j.Working); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		j.commit(t)
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, "trees", "*", "boot")); len(left) != 0 {
+		t.Errorf("after a commit, which syncs: %v", left)
+	}
+}

@@ -43,6 +43,9 @@ type restoring struct {
 // restore fetches a generation into the pool, unless it is there. The caller holds
 // the lineage's lock.
 func (d *Disk) restore(ctx context.Context, m *manifest, step progress.Step) (err error) {
+	if err := d.dropCrashed(ctx, m.id()); err != nil {
+		return err
+	}
 	if d.has(ctx, m.id()) {
 		return nil
 	}
@@ -75,7 +78,10 @@ func (d *Disk) restore(ctx context.Context, m *manifest, step progress.Step) (er
 		return err
 	}
 	w := disk.Working{ID: m.id(), Root: r.Working.Root, Lineage: local(m.id())}
-	if _, err := d.pool.Commit(ctx, &w, m.record.Generation, nil); err != nil {
+	if err := os.WriteFile(d.file("trees", m.id(), unsynced), []byte(bootID()), 0o600); err != nil {
+		return err
+	}
+	if err := d.pool.Adopt(ctx, &w, m.record.Generation); err != nil {
 		return err
 	}
 	d.forgetRestore(m.id())
@@ -156,8 +162,9 @@ func (d *Disk) nearest(ctx context.Context, m *manifest) (best string) {
 	}
 	most := 0
 	for _, l := range lineages {
-		other := d.localManifest(strings.TrimPrefix(l.Key, localKey))
-		if other == nil {
+		id := strings.TrimPrefix(l.Key, localKey)
+		other := d.localManifest(id)
+		if other == nil || d.dropCrashed(ctx, id) != nil || !d.has(ctx, id) {
 			continue
 		}
 		common := 0
