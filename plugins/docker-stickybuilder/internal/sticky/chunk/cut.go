@@ -55,7 +55,8 @@ func (c *Cutter) Cut(r io.Reader, class Class, fn func([]byte) error) error {
 	}
 	for {
 		data, err := c.cdc.Next()
-		if err != nil && !errors.Is(err, io.EOF) {
+		last := errors.Is(err, io.EOF)
+		if err != nil && !last {
 			return err
 		}
 		if len(data) > 0 {
@@ -63,7 +64,7 @@ func (c *Cutter) Cut(r io.Reader, class Class, fn func([]byte) error) error {
 				return err
 			}
 		}
-		if err != nil {
+		if last {
 			return nil
 		}
 	}

@@ -46,7 +46,6 @@ func (d *Disk) clone(ctx context.Context, l, from disk.Lineage, id string, step 
 	}
 	at := local("none")
 	if source != nil {
-		at = local(source.id())
 		if source, err = d.fetch(ctx, from, source, step); err != nil {
 			return nil, nil, err
 		}

@@ -53,11 +53,11 @@ func (d *Disk) mark(ctx context.Context, l disk.Lineage, id string) (*disk.Bad, 
 		return nil, err
 	}
 	var m ocispec.Manifest
-	var bad disk.Bad
-	if json.Unmarshal(raw, &m) != nil || json.Unmarshal([]byte(m.Annotations[wire.AnnotationDiskMark]), &bad) != nil {
-		return &disk.Bad{Reason: "its mark cannot be read"}, nil
+	bad := &disk.Bad{Reason: "its mark cannot be read"} // whatever it says, somebody meant to mark it
+	if json.Unmarshal(raw, &m) == nil {
+		_ = json.Unmarshal([]byte(m.Annotations[wire.AnnotationDiskMark]), bad)
 	}
-	return &bad, nil
+	return bad, nil
 }
 
 // settle moves the head if it is the bad generation. The caller holds the lineage's lock.

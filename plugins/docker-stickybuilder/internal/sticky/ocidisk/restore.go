@@ -274,7 +274,7 @@ func (f *filler) write(id chunk.ID, data []byte) error {
 func (f *filler) takeLocal(ctx context.Context, base string, old *treeindex.Tree) error {
 	root, lock, err := f.disk.pool.Hold(ctx, local(base), base)
 	if err != nil {
-		return nil //nolint:nilerr // it is gone, and the registry has everything
+		return nil // it is gone, and the registry has everything
 	}
 	defer lock.Close()
 	for i := range old.Entries {

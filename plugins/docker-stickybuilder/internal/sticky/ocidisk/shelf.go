@@ -117,7 +117,7 @@ func (d *Disk) record(ctx context.Context, l disk.Lineage, one listed, bad bool)
 	case err != nil:
 		r.Generation = disk.Generation{ID: one.id, Lineage: l, Created: one.created}
 		r.Bad = &disk.Bad{Reason: "its manifest cannot be read"}
-		return r, nil
+		return r, nil //nolint:nilerr // that is what is reported
 	}
 	r.Generation = m.record.Generation
 	if bad {

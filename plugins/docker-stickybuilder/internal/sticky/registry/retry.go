@@ -61,7 +61,7 @@ func passing(err error) bool {
 	if errors.As(err, new(permanent)) {
 		return false
 	}
-	status := 0
+	var status int
 	var refused *Error
 	var asking *transport.Error
 	switch {

@@ -24,7 +24,7 @@ func Diff(old, next *treeindex.Tree) Plan {
 	touched := map[string]bool{} // directories in which something is made or removed
 	a, b := old.Entries, next.Entries
 	for i, j := 0, 0; i < len(a) || j < len(b); {
-		order := 0
+		var order int
 		switch {
 		case i == len(a):
 			order = 1
