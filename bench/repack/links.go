@@ -25,6 +25,8 @@ type LinkRow struct {
 	Variant  string     `json:"variant"`
 	Bytes    int64      `json:"bytes"`
 	Pulls    []Duration `json:"pulls"`
+
+	Predicted Duration `json:"predicted"`
 }
 
 // A variant is the image as it was, or as somebody repacked it.
@@ -105,8 +107,12 @@ func overLink(ctx context.Context, b *bed.Bed, o options, mbps int64, variants [
 		if err != nil {
 			return nil, err
 		}
+		forecast, err := predict(ctx, b, v.ref(v.registry.Addr), mbps)
+		if err != nil {
+			return nil, err
+		}
 		proxies = append(proxies, p)
-		rows = append(rows, LinkRow{Image: o.linkImage, Mbps: mbps, Measured: measured, Variant: v.name, Bytes: v.shape.Bytes})
+		rows = append(rows, LinkRow{Image: o.linkImage, Mbps: mbps, Measured: measured, Variant: v.name, Bytes: v.shape.Bytes, Predicted: forecast})
 	}
 	for range o.repeat {
 		for i, v := range variants {
@@ -185,8 +191,8 @@ func linksMarkdown(rows []LinkRow) string {
 		took := measure.Typical(asRuns(r.Pulls)).Wall
 		cells = append(cells, []string{
 			fmt.Sprintf("%d Mb/s: %s", r.Mbps, r.Variant), fmt.Sprintf("%.0f", r.Measured), markdown.MB(r.Bytes),
-			markdown.Seconds(took), markdown.Ratio(took, base[r.Mbps]),
+			markdown.Seconds(took), markdown.Ratio(took, base[r.Mbps]), markdown.Seconds(r.Predicted), markdown.Ratio(r.Predicted, took),
 		})
 	}
-	return markdown.Table([]string{rows[0].Image, "link Mb/s, measured", "MB", "pull s", ""}, cells)
+	return markdown.Table([]string{rows[0].Image, "link Mb/s, measured", "MB", "pull s", "", "predicted s", "predicted / real"}, cells)
 }

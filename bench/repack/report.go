@@ -100,9 +100,10 @@ const (
 disk are peaks. Every run starts with an empty destination. The unnamed columns are multiples of ` + "`docker repack`" + ` at ` + "`balanced`" + `, which includes
 reading the result back and comparing it. docker-repack reads no plain HTTP registry: it is given the source as a layout, for nothing. "pull" is
 an unshaped ` + "`docker pull`" + ` with unpacking. "tree" says whether the root filesystem and config are those of the source, by ` + "`docker repack verify`" + `.`
-	limitNote   = "What an image's repacking takes, beside nothing but compressing its merged root filesystem with the zstd command line tool."
-	memoryNote  = "Synthetic images of growing size: weights that hardly compress, sources that do, small files, copies, removed directories."
-	linksNote   = "`docker pull`, with unpacking, by an engine that has none of the layers, through a proxy that lets so many bits a second through. The unnamed column is the multiple of ours."
+	limitNote  = "What an image's repacking takes, beside nothing but compressing its merged root filesystem with the zstd command line tool."
+	memoryNote = "Synthetic images of growing size: weights that hardly compress, sources that do, small files, copies, removed directories."
+	linksNote  = "`docker pull`, with unpacking, by an engine that has none of the layers, through a proxy that lets so many bits a second through.\n" +
+		"The unnamed column is the multiple of ours; \"predicted\" is what `docker repack pull-time --deep` said before, for containerd and a link without delay."
 	updatesNote = `Bytes that a host which has one release of an application pulls to get the next: the layers that it does not have. "changed contents" are
 the files whose content is nowhere in the release before, "changed entries" those that are new or differ in content or metadata, each compressed
 alone in one stream. The builds set all times to one epoch, so that a file that is installed again is the same file.`

@@ -33,7 +33,7 @@ func sample() *Results {
 			Zstd: []LimitRow{{"zstd -T0 -1", 300e6, []measure.Usage{run(1, 2, 1)}}, {"zstd -T0 -9", 200e6, []measure.Usage{run(8, 16, 1)}}, {"zstd -T0 -3 --long=27", 190e6, []measure.Usage{run(7, 14, 1)}}},
 		},
 		Memory:       []MemoryRow{{Contestant: ours, Source: bed.Shape{Bytes: 200e6}, Usage: run(4, 6, 150e6), Shape: bed.Shape{Bytes: 180e6}}},
-		Links:        []LinkRow{{Image: "small", Mbps: 50, Measured: 49.6, Variant: "source", Bytes: 219e6, Pulls: []Duration{40 * time.Second}}, {Image: "small", Mbps: 50, Measured: 49.7, Variant: ours, Bytes: 150e6, Pulls: []Duration{20 * time.Second}}},
+		Links:        []LinkRow{{Image: "small", Mbps: 50, Measured: 49.6, Variant: "source", Bytes: 219e6, Pulls: []Duration{40 * time.Second}, Predicted: 36 * time.Second}, {Image: "small", Mbps: 50, Measured: 49.7, Variant: ours, Bytes: 150e6, Pulls: []Duration{20 * time.Second}}},
 		Updates:      []Update{{Release: 2, What: "code", Changed: change.Size{Contents: 1e6, Entries: 2e6}, Source: 8e6, Previous: 3e6, Repacked: 5e6, Rival: 30e6}},
 		Reproduction: []Reproduction{{"small", 1, "sha256:ab"}},
 	}
@@ -51,7 +51,7 @@ func TestReport(t *testing.T) {
 		"| registry → registry, verified | 10.0 | 20.0 | 200 | 5.00× | 0.70× |",
 		"zstd of equal or smaller size, zstd -T0 -3 --long=27, being 1",
 		"| docker repack (balanced) | 200 | 4.00 | 6.00 | 150 | 3.0 | 0.01 | 180 |",
-		"| 50 Mb/s: source | 50 | 219 | 40.0 | 2.00× |",
+		"| 50 Mb/s: source | 50 | 219 | 40.0 | 2.00× | 36.0 | 0.90× |",
 		"| 2: code | 1.0 | 2.0 | 8.0 | 3.0 | 5.0 | 30 |",
 		"| × changed entries | | | 4.00× | 1.50× | 2.50× | 15.0× |",
 		"| small | 1 | sha256:ab |",
@@ -105,6 +105,18 @@ func TestCountDifferences(t *testing.T) {
 	}
 	if _, err := countDifferences([]byte("no")); err == nil {
 		t.Error("no error")
+	}
+}
+
+func TestPredicted(t *testing.T) {
+	const answer = `{"images": [{"times": [{"profile": "dockerd", "seconds": 2}, {"profile": "containerd", "seconds": 1.5}]}]}`
+	if got, err := predicted([]byte(answer)); err != nil || got != 1500*time.Millisecond {
+		t.Errorf("predicted = %s, %v", got, err)
+	}
+	for _, bad := range []string{"no", `{"images": []}`} {
+		if _, err := predicted([]byte(bad)); err == nil {
+			t.Errorf("predicted(%s) gives no error", bad)
+		}
 	}
 }
 
