@@ -76,19 +76,23 @@ func copied(i *instance.Instance) []string {
 	return nil
 }
 
+// nowhere is a lineage that has no head, since its key is none.
+var nowhere = disk.Lineage{Key: "\n"}
+
 // clone lends the working copy. notes say which fallbacks were passed over.
 func (h Host) clone(ctx context.Context, pool Disk, i *instance.Instance, o UpOptions, r progress.Reporter) (lock *durable.Lock, notes []string, err error) {
 	err = progress.Do(r, "cloning disk "+i.Disk, func(step progress.Step) error {
 		own := i.Working.Lineage
-		from, passed, err := source(ctx, pool, own, Fallbacks(own, o.Fallback, o.Bases), step)
-		if err != nil {
-			return err
+		from := nowhere
+		if !o.Empty {
+			if from, notes, err = source(ctx, pool, own, Fallbacks(own, o.Fallback, o.Bases), step); err != nil {
+				return err
+			}
 		}
-		notes = passed
 		w, l, err := pool.Clone(ctx, own, from, i.Working.ID, step)
 		if err == nil {
 			i.Working, lock = *w, l
-			fmt.Fprintf(step, "%s: %s\n", w.Clone.Method, from)
+			fmt.Fprintf(step, "%s: %s\n", w.Clone.Method, first(w.Parent, own.Name()))
 		}
 		return err
 	})

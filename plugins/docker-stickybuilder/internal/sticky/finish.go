@@ -107,7 +107,7 @@ func (e ending) decide(ctx context.Context) (*Report, error) {
 	r := &Report{
 		Name: e.inst.Name, Policy: string(e.policy), Disk: e.inst.Disk,
 		Key: w.Lineage.Key, Ref: w.Lineage.Ref, Platform: w.Lineage.Platform, Parent: w.Parent, Origin: w.Origin.Name(),
-		ReadOnly: e.inst.ReadOnly, Bytes: e.bytes, PrunedBytes: e.pruned,
+		ReadOnly: e.inst.ReadOnly, Bytes: e.bytes, PrunedBytes: e.pruned, Recovered: e.inst.Recovered,
 		BuildkitVersion: e.run.BuildkitVersion, CleanShutdown: e.clean, Started: e.inst.Created,
 		Summary: story.Tally(), Builds: story.Builds,
 	}

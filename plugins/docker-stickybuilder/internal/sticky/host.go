@@ -84,6 +84,9 @@ type Remote interface {
 	Pending() ([]disk.Generation, error)
 	// Push brings one home, as its Commit would have done.
 	Push(ctx context.Context, id string) error
+	// Forget drops what this machine has of a generation that is at home, so that it is
+	// fetched again.
+	Forget(ctx context.Context, id string) error
 }
 
 var (

@@ -150,6 +150,9 @@ func emptyDatabases(t *testing.T, root string) {
 			t.Fatal(err)
 		}
 	}
+	if err := os.WriteFile(filepath.Join(root, "runc-overlayfs/workerid"), []byte("worker1"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // replay pushes every so often and returns, by target, the share of jobs that

@@ -44,6 +44,9 @@ type Report struct {
 	// Notes are for the user.
 	Notes []string `json:"notes,omitempty"`
 
+	// Recovered are the steps that up has taken because a generation was not sound.
+	Recovered []instance.Recovery `json:"recovered,omitempty"`
+
 	// Contest is set if another job had moved the head meanwhile.
 	Contest *Contest `json:"contest,omitempty"`
 
@@ -85,6 +88,9 @@ type Upped struct {
 	Current         bool       `json:"current"`           // made the user's current builder
 	BuildkitVersion string     `json:"buildkitVersion"`
 
+	// Recovered are the steps that were taken because a generation was not sound.
+	Recovered []instance.Recovery `json:"recovered,omitempty"`
+
 	// Notes are for the user, not for scripts.
 	Notes []string `json:"-"`
 }
@@ -107,6 +113,7 @@ func upped(state string, dir instance.Dir, i *instance.Instance, run instance.Ru
 		ReadOnly:        i.ReadOnly,
 		Current:         i.Previous != nil,
 		BuildkitVersion: run.BuildkitVersion,
+		Recovered:       i.Recovered,
 	}
 }
 

@@ -119,6 +119,9 @@ func (s *supervisor) start(ctx context.Context) (err error) {
 	if err != nil {
 		return s.explain(err)
 	}
+	if err := daemon.Probe(ctx, s.client, s.inst.ReadyTimeout); err != nil {
+		return s.explain(err)
+	}
 	s.run.ReadyMillis = s.host.Now().Sub(began).Milliseconds()
 	// buildkitd lets everybody in; the directory does not, and nor shall the socket.
 	if err := os.Chmod(s.dir.Socket(), 0o600); err != nil {

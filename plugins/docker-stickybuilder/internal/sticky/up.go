@@ -33,6 +33,7 @@ type UpOptions struct {
 	DefaultKey  string
 	DefaultRef  string
 
+	Empty    bool     // begin with an empty disk, whatever there is
 	Fallback []string // values of --fallback; see Fallbacks
 	Bases    []string // branches that the job's goes back to, the nearest first
 
@@ -238,19 +239,18 @@ func (h Host) fresh(ctx context.Context, dir instance.Dir, o UpOptions, r progre
 	if err := dir.Save(inst); err != nil {
 		return nil, err
 	}
-	lock, passed, err := h.clone(ctx, pool, inst, o, r)
+	up := ladder{host: h, pool: pool, dir: dir, inst: inst, options: o, progress: r, start: func(lock *durable.Lock) error {
+		if err := h.writeConfig(dir, inst, text); err != nil {
+			return err
+		}
+		if err := dir.Save(inst); err != nil {
+			return err
+		}
+		return progress.Do(r, "starting buildkitd", func(progress.Step) error { return h.launch(ctx, dir, inst, lock) })
+	}}
+	err = up.climb(ctx)
+	notes = append(notes, up.notes...)
 	if err != nil {
-		return nil, err
-	}
-	notes = append(append(notes, passed...), relieve(ctx, pool, inst.Working.Root, inst.Working.Backing)...)
-	defer lock.Close()
-	if err := h.writeConfig(dir, inst, text); err != nil {
-		return nil, err
-	}
-	if err := dir.Save(inst); err != nil {
-		return nil, err
-	}
-	if err := progress.Do(r, "starting buildkitd", func(progress.Step) error { return h.launch(ctx, dir, inst, lock) }); err != nil {
 		return nil, err
 	}
 	if err := h.register(dir, inst, o); err != nil {
@@ -261,6 +261,9 @@ func (h Host) fresh(ctx context.Context, dir instance.Dir, o UpOptions, r progre
 		return nil, err
 	}
 	u := upped(StateStarted, dir, inst, run)
+	for _, r := range inst.Recovered {
+		notes = append(notes, r.String())
+	}
 	u.Notes = append(notes, copied(inst)...)
 	return u, nil
 }

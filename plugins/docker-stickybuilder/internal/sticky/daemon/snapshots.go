@@ -91,6 +91,9 @@ func crossCheckWorker(dir string) (h Holdings, err error) {
 	if err != nil {
 		return h, err
 	}
+	if _, err := os.Lstat(filepath.Join(dir, "snapshots", "snapshots")); known == nil && err == nil {
+		f.add("the snapshotter's database is missing")
+	}
 	if known != nil {
 		if h.Orphans, err = compareDirectories(filepath.Join(dir, "snapshots", "snapshots"), known, &f); err != nil {
 			return h, err

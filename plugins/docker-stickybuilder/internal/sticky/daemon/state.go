@@ -44,14 +44,25 @@ var databases = []struct {
 	{"*/snapshots/metadata.db", false},
 }
 
+// A DatabaseError says what is wrong with one database.
+type DatabaseError struct {
+	Name string // below the root; a pattern if there is no such file
+	Err  error
+}
+
+func (e *DatabaseError) Error() string { return fmt.Sprintf("checking %s: %v", e.Name, e.Err) }
+func (e *DatabaseError) Unwrap() error { return e.Err }
+
 // Check reads every database of a daemon that has ended from its first page to
-// its last. A nil error means that all are sound.
+// its last, and looks whether the worker still has the name by which the cache
+// knows it. A nil error means that all are sound; what is wrong with databases are
+// DatabaseErrors.
 func Check(ctx context.Context, root string) error {
 	var errs []error
 	for _, d := range databases {
 		paths, err := filepath.Glob(filepath.Join(root, d.pattern))
 		if err == nil && len(paths) == 0 && d.required {
-			err = fmt.Errorf("checking %s: it is missing", d.pattern)
+			err = &DatabaseError{d.pattern, errors.New("it is missing")}
 		}
 		errs = append(errs, err)
 		for _, p := range paths {
@@ -60,11 +71,11 @@ func Check(ctx context.Context, root string) error {
 			}
 			if err := checkDatabase(p); err != nil {
 				name, _ := filepath.Rel(root, p)
-				errs = append(errs, fmt.Errorf("checking %s: %w", name, err))
+				errs = append(errs, &DatabaseError{name, err})
 			}
 		}
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, checkWorkers(root))...)
 }
 
 // maxFindings bounds how many of a damaged database's faults are listed.

@@ -47,6 +47,9 @@ func newRoot(t *testing.T) string {
 			t.Fatal(err)
 		}
 	}
+	if err := os.WriteFile(filepath.Join(root, "runc-overlayfs", workerFile), []byte("worker1"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	return root
 }
 
@@ -80,6 +83,8 @@ func TestCheck(t *testing.T) {
 			return errors.Join(os.Remove(filepath.Join(root, "cache.db")), os.Mkdir(filepath.Join(root, "cache.db"), 0o700))
 		},
 		"text":                  edit("cache.db", func([]byte) []byte { return []byte(strings.Repeat("no database ", 1000)) }),
+		"no worker's name":      func(root string) error { return os.Remove(filepath.Join(root, "runc-overlayfs", workerFile)) },
+		"an odd worker's name":  edit("runc-overlayfs/workerid", func([]byte) []byte { return make([]byte, 25) }),
 		"both meta pages":       edit("history.db", zero(0, 8192)),
 		"pages in the middle":   edit("runc-overlayfs/containerdmeta.db", zero(16<<10, 64<<10)),
 		"everything but meta":   edit("runc-overlayfs/metadata_v2.db", zero(8192, 1<<30)),
@@ -117,7 +122,7 @@ func TestTidy(t *testing.T) {
 			left = append(left, name)
 		}
 	}
-	want := "cache.db history.db runc-overlayfs runc-overlayfs/cachemounts runc-overlayfs/containerdmeta.db runc-overlayfs/executor runc-overlayfs/metadata_v2.db runc-overlayfs/snapshots runc-overlayfs/snapshots/snapshots/1/fs/keep.bak"
+	want := "cache.db history.db runc-overlayfs runc-overlayfs/cachemounts runc-overlayfs/containerdmeta.db runc-overlayfs/executor runc-overlayfs/metadata_v2.db runc-overlayfs/snapshots runc-overlayfs/workerid runc-overlayfs/snapshots/snapshots/1/fs/keep.bak"
 	if got := strings.Join(left, " "); got != want {
 		t.Errorf("left %s\nwant %s", got, want)
 	}

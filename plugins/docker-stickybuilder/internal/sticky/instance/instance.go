@@ -47,6 +47,43 @@ type Instance struct {
 	Store       string   `json:"store,omitempty"` // directory of the buildx store
 	Previous    *Current `json:"previous,omitempty"`
 	Environment *EnvFile `json:"environment,omitempty"`
+
+	Recovered []Recovery `json:"recovered,omitempty"` // by up, in that order
+}
+
+// A Recovery is one step that up has taken because a generation was not sound.
+type Recovery struct {
+	Rung       string `json:"rung"`         // one of the Rungs
+	Generation string `json:"generation"`   // that was not sound
+	Reason     string `json:"reason"`       // what was wrong with it
+	To         string `json:"to,omitempty"` // generation that the builder began with instead
+	Cost       string `json:"cost,omitempty"`
+}
+
+// Rungs of the ladder by which up recovers.
+const (
+	RungRepair   = "repair"   // databases that can be made anew were dropped
+	RungFetch    = "fetch"    // this machine's copy was dropped, and fetched again from the disk's home
+	RungRollback = "rollback" // the generation was marked as bad, and the builder began with another one
+	RungCold     = "cold"     // likewise, and there was no other one
+)
+
+func (r Recovery) String() string {
+	s := fmt.Sprintf("generation %s was not sound (%s): ", r.Generation, r.Reason)
+	switch r.Rung {
+	case RungRepair:
+		s += "it was repaired"
+	case RungFetch:
+		s += "this machine's copy of it was dropped and fetched again"
+	case RungRollback:
+		s += "it will not be used again, and the builder began with " + r.To
+	default:
+		s += "it will not be used again; there is no other one, so the builder began with an empty disk"
+	}
+	if r.Cost != "" {
+		s += ", which costs " + r.Cost
+	}
+	return s
 }
 
 // Current is what was the buildx store's current builder before up.
@@ -203,6 +240,18 @@ func (d Dir) LoadStop() (*Stop, error) {
 
 // SaveStop writes the request to stop.
 func (d Dir) SaveStop(s Stop) error { return durable.WriteJSON(d.File(fileStop), s, 0o600) }
+
+// Renew forgets what a run has left, but for its logs, so that another one can
+// begin.
+func (d Dir) Renew() error {
+	var errs []error
+	for _, name := range []string{fileRun, fileStop, Report, Journal} {
+		if err := os.Remove(d.File(name)); !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
 
 // Archive moves the instance's files to where those of the last run are kept.
 func (s State) Archive(name string) error {

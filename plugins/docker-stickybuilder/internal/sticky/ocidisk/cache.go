@@ -268,6 +268,18 @@ func (d *Disk) drop(ctx context.Context, id string) error {
 	return os.RemoveAll(d.file("trees", id))
 }
 
+// Forget drops what this machine has of a generation that is in the registry, so that
+// it is fetched again. What the registry does not have stays.
+func (d *Disk) Forget(ctx context.Context, id string) error {
+	if d.isPending(id) {
+		return nil
+	}
+	if err := d.drop(ctx, id); err != nil {
+		return fmt.Errorf("dropping the copy of generation %s: %w", id, err)
+	}
+	return nil
+}
+
 // touch notes that a generation was used.
 func (d *Disk) touch(id string) {
 	now := d.options.Now()
