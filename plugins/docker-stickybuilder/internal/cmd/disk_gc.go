@@ -34,6 +34,10 @@ func newDiskGcCmd(dockerCLI command.Cli) *cobra.Command {
 whose jobs have died, and what removals that were interrupted have left. The head
 is always kept, and what is in use is left alone.
 
+Of a disk in a registry, the manifests and tags of old generations are deleted; the
+registry frees the space when it collects its own garbage. One that does not delete
+says so: its retention rules have to do it then.
+
 "up" and "down" collect garbage too; this is for pools that no job uses any more.` + cliplugin.ExitStatusHelp(""),
 		Example: `  docker stickybuilder disk gc --dry-run
   docker stickybuilder disk gc --disk dir:/mnt/cache --keep 1`,

@@ -54,7 +54,10 @@ func newUpCmd(dockerCLI command.Cli) *cobra.Command {
 builder of docker buildx, under NAME ("sticky" if none is given). The builder
 lives on when the command has ended, until "docker stickybuilder down".
 
-A disk is a pool of generations, --disk dir:PATH. On btrfs and xfs the clone shares
+A disk is a pool of generations, --disk dir:PATH, or has its home in a repository of
+any OCI registry, --disk oci:REGISTRY/REPO: then a machine that has nothing yet is warm
+as well, and only what has changed is transferred. The credentials are those of
+docker login. On btrfs and xfs the clone shares
 its blocks with the head; on other filesystems the pool makes itself one that can, in
 one sparse file, for which it needs mkfs.btrfs. Without that the clone is a copy, and
 up says so.
@@ -96,6 +99,9 @@ default ~/.local/state/docker-stickybuilder.` + cliplugin.ExitStatusHelp(""),
 
   # Use a pool elsewhere, and do not keep what is built
   docker stickybuilder up --disk dir:/mnt/cache --read-only
+
+  # A disk in a registry, for runners that come and go
+  docker stickybuilder up --disk oci:ghcr.io/acme/disks
 
   # A disk for the nightly builds alone that begins with what the branch has
   docker stickybuilder up --key acme/app-nightly --fallback acme/app

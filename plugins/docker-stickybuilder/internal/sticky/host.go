@@ -82,6 +82,8 @@ type Remote interface {
 	// first. A Commit that could not reach the home fails with disk.ErrPending, and
 	// makes one.
 	Pending() ([]disk.Generation, error)
+	// Shrink removes from this machine what the home has and no job uses.
+	Shrink(context.Context) (int, error)
 	// Push brings one home, as its Commit would have done.
 	Push(ctx context.Context, id string) error
 	// Forget drops what this machine has of a generation that is at home, so that it is

@@ -28,14 +28,25 @@ func scarcity(s tree.Space, percent int64) string {
 // relieve gives up what a pool can do without if one of the places, those that are
 // not empty, is on a filesystem that is almost full: all generations but the heads,
 // the least valuable first, and working copies of jobs that have died. It stops as
-// soon as there is room, and says what it did.
+// soon as there is room, and says what it did. Of a disk whose home is elsewhere only
+// this machine's part is given up.
 func relieve(ctx context.Context, pool Disk, places ...string) (notes []string) {
 	tight := func() bool { return scarce(places, tightFree) != "" }
 	if scarce(places, lowFree) == "" {
 		return nil
 	}
 	removed := 0
-	if shelf, ok := pool.(Shelf); ok && tight() {
+	if home, ok := pool.(Remote); ok {
+		if tight() {
+			n, err := home.Shrink(ctx)
+			if err != nil {
+				notes = append(notes, err.Error())
+			}
+			if n > 0 {
+				notes = append(notes, fmt.Sprintf("the local part of the disk was almost full: %d generations were removed from it", n))
+			}
+		}
+	} else if shelf, ok := pool.(Shelf); ok && tight() {
 		garbage, err := shelf.Garbage(ctx, 1)
 		if err != nil {
 			notes = append(notes, err.Error())

@@ -33,7 +33,8 @@ func NewBuilder(e Encoding, emit func(*Pack, []byte) error) (*Builder, error) {
 	b := &Builder{encoding: e, emit: emit, open: &Pack{Encoding: e}}
 	if e == Zstd {
 		var err error
-		if b.encoder, err = zstd.NewWriter(&b.blob, zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithWindowSize(windowSize)); err != nil {
+		// One goroutine: where a pack ends depends on what was written of it by then.
+		if b.encoder, err = zstd.NewWriter(&b.blob, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithWindowSize(windowSize)); err != nil {
 			return nil, fmt.Errorf("preparing to compress: %w", err)
 		}
 	}

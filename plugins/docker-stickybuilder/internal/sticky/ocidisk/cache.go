@@ -154,7 +154,7 @@ func (d *Disk) Sweep(ctx context.Context) (int, error) {
 		err = d.tidy(ctx)
 	}
 	if err == nil {
-		err = d.evict(ctx)
+		_, err = d.evict(ctx, d.options.Cache)
 	}
 	return n, err
 }
@@ -203,16 +203,20 @@ func (d *Disk) tidy(ctx context.Context) error {
 	}
 	trees, treesErr := os.ReadDir(d.file("trees"))
 	for _, t := range trees {
-		if !d.has(ctx, t.Name()) && !there[t.Name()] {
+		if !d.has(ctx, t.Name()) && !there[t.Name()] && !d.begets(t.Name()) {
 			os.RemoveAll(d.file("trees", t.Name()))
 		}
 	}
 	return errors.Join(err, treesErr)
 }
 
-// evict removes generations from the pool until what is left fits the cache. What the
+// Shrink removes from this machine all generations that no job uses and that the
+// registry has, and returns their number.
+func (d *Disk) Shrink(ctx context.Context) (int, error) { return d.evict(ctx, 0) }
+
+// evict removes generations from the pool until what is left fits limit. What the
 // registry does not have yet stays, and so does what a job uses.
-func (d *Disk) evict(ctx context.Context) error {
+func (d *Disk) evict(ctx context.Context, limit int64) (removed int, err error) {
 	type kept struct {
 		id    string
 		bytes int64
@@ -220,7 +224,7 @@ func (d *Disk) evict(ctx context.Context) error {
 	}
 	lineages, err := d.pool.Lineages(ctx)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	var all []kept
 	var total int64
@@ -241,16 +245,17 @@ func (d *Disk) evict(ctx context.Context) error {
 	}
 	slices.SortFunc(all, func(a, b kept) int { return a.used.Compare(b.used) })
 	for _, k := range all {
-		if total <= d.options.Cache {
+		if total <= limit {
 			break
 		}
 		if dropErr := d.drop(ctx, k.id); dropErr == nil {
 			total -= k.bytes
+			removed++
 		} else if !errors.Is(dropErr, disk.ErrInUse) {
 			err = errors.Join(err, dropErr)
 		}
 	}
-	return err
+	return removed, err
 }
 
 // drop removes a generation from the pool; disk.ErrInUse while a job uses it.
@@ -260,9 +265,9 @@ func (d *Disk) drop(ctx context.Context, id string) error {
 			return err
 		}
 	}
-	// A copy of it is committed by what is known of it.
+	// A copy of it is committed by what is known of it, now or later.
 	copies, err := d.pool.Copies(ctx)
-	if err != nil || slices.ContainsFunc(copies, func(c disk.Copy) bool { return c.Parent == id }) {
+	if err != nil || d.begets(id) || slices.ContainsFunc(copies, func(c disk.Copy) bool { return c.Parent == id }) {
 		return err
 	}
 	return os.RemoveAll(d.file("trees", id))
@@ -278,6 +283,12 @@ func (d *Disk) Forget(ctx context.Context, id string) error {
 		return fmt.Errorf("dropping the copy of generation %s: %w", id, err)
 	}
 	return nil
+}
+
+// begets reports whether a pending generation was made of this one.
+func (d *Disk) begets(id string) bool {
+	all, _ := d.pending()
+	return slices.ContainsFunc(all, func(p pending) bool { return p.Generation.Parent == id })
 }
 
 // touch notes that a generation was used.
