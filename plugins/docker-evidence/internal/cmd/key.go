@@ -46,7 +46,7 @@ never overwritten.` + cliplugin.ExitStatusHelp(""),
 		Args:              cli.NoArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(*cobra.Command, []string) error {
-			if err := out.Validate(); err != nil {
+			if err := out.Validate(generatedKey{}); err != nil {
 				return cliplugin.Usage(err)
 			}
 			made, err := generateKey(prefix)

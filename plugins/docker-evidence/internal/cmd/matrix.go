@@ -36,7 +36,7 @@ record is what that key has signed.` + cliplugin.ExitStatusHelp(""),
 		Args:              cli.NoArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(*cobra.Command, []string) error {
-			if err := o.render.Validate(); err != nil {
+			if err := o.render.Validate(matrix.Cell{}); err != nil {
 				return cliplugin.Usage(err)
 			}
 			if o.records == "" {

@@ -106,7 +106,7 @@ again changes nothing.` + cliplugin.ExitStatusHelp("the tests failed; the record
 // complete checks the flags against each other and fills in what follows from
 // them.
 func (o *runOptions) complete(cmd *cobra.Command) error {
-	if err := o.render.Validate(); err != nil {
+	if err := o.render.Validate(evidence.Result{}); err != nil {
 		return err
 	}
 	if len(o.suites) == 0 {

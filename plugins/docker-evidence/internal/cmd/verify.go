@@ -97,7 +97,7 @@ func aliasNames() []string {
 }
 
 func (o *verifyOptions) complete() error {
-	if err := o.render.Validate(); err != nil {
+	if err := o.render.Validate(verify.Report{}); err != nil {
 		return err
 	}
 	if o.key == "" {

@@ -57,7 +57,7 @@ func runDiskGc(ctx context.Context, dockerCLI command.Cli, o diskGcOptions) erro
 	if o.keep < 1 {
 		return cliplugin.Usage(errors.New("--keep must be at least 1"))
 	}
-	if err := o.output.Validate(); err != nil {
+	if err := o.output.Validate(sticky.Collected{}); err != nil {
 		return cliplugin.Usage(err)
 	}
 	h, err := host()

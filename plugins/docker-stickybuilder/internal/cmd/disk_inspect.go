@@ -44,7 +44,7 @@ a branch has from another disk. With GENERATION, show that one and its ancestors
 }
 
 func runDiskInspect(ctx context.Context, dockerCLI command.Cli, f choiceFlags, output render.Flags, args []string) error {
-	if err := output.Validate(); err != nil {
+	if err := output.Validate(sticky.Inspected{}); err != nil {
 		return cliplugin.Usage(err)
 	}
 	h, err := host()

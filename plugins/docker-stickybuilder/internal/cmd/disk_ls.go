@@ -46,7 +46,7 @@ that the head's own job has computed.` + cliplugin.ExitStatusHelp(""),
 }
 
 func runDiskLs(ctx context.Context, dockerCLI command.Cli, f choiceFlags, output render.Flags) error {
-	if err := output.Validate(); err != nil {
+	if err := output.Validate(sticky.Listed{}); err != nil {
 		return cliplugin.Usage(err)
 	}
 	h, err := host()

@@ -42,7 +42,7 @@ The next "up" with the same disk and key does so too.` + cliplugin.ExitStatusHel
 }
 
 func runDiskPush(ctx context.Context, dockerCLI command.Cli, f choiceFlags, mode string, output render.Flags) error {
-	if err := output.Validate(); err != nil {
+	if err := output.Validate(sticky.Pushed{}); err != nil {
 		return cliplugin.Usage(err)
 	}
 	h, err := host()

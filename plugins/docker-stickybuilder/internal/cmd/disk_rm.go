@@ -58,7 +58,7 @@ that is being cloned, or a disk of which there is a working copy.` + cliplugin.E
 }
 
 func runDiskRm(ctx context.Context, dockerCLI command.Cli, o diskRmOptions, args []string) error {
-	if err := o.output.Validate(); err != nil {
+	if err := o.output.Validate(sticky.Removed{}); err != nil {
 		return cliplugin.Usage(err)
 	}
 	h, err := host()

@@ -8,6 +8,7 @@ import (
 	"github.com/docker/cli/cli/command"
 	"github.com/spf13/cobra"
 
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky"
 	"github.com/dockerfactory/dockerfactory/shared/cliplugin"
 	"github.com/dockerfactory/dockerfactory/shared/render"
 )
@@ -38,7 +39,7 @@ conflict, and does not move the head again.` + cliplugin.ExitStatusHelp(""),
 }
 
 func runDiskRollback(ctx context.Context, dockerCLI command.Cli, f choiceFlags, output render.Flags, args []string) error {
-	if err := output.Validate(); err != nil {
+	if err := output.Validate(sticky.Rolled{}); err != nil {
 		return cliplugin.Usage(err)
 	}
 	h, err := host()

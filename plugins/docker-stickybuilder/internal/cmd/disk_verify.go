@@ -53,7 +53,7 @@ is none the next "up" begins with an empty disk.` + cliplugin.ExitStatusHelp("th
 }
 
 func runDiskVerify(ctx context.Context, dockerCLI command.Cli, o diskVerifyOptions, args []string) error {
-	if err := o.output.Validate(); err != nil {
+	if err := o.output.Validate(sticky.Verdict{}); err != nil {
 		return cliplugin.Usage(err)
 	}
 	h, err := host()

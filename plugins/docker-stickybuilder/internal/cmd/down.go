@@ -104,7 +104,7 @@ func runDown(ctx context.Context, dockerCLI command.Cli, o downOptions) error {
 	if err != nil {
 		return cliplugin.Usage(err)
 	}
-	if err := o.output.Validate(); err != nil {
+	if err := o.output.Validate(sticky.Report{}); err != nil {
 		return cliplugin.Usage(err)
 	}
 	if o.drain < 0 {

@@ -42,7 +42,7 @@ live are left alone.
 }
 
 func runRecover(ctx context.Context, dockerCLI command.Cli, o recoverOptions) error {
-	if err := o.output.Validate(); err != nil {
+	if err := o.output.Validate(sticky.Report{}); err != nil {
 		return cliplugin.Usage(err)
 	}
 	h, err := host()

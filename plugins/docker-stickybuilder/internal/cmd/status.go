@@ -29,7 +29,7 @@ the next up cleans up after it.` + cliplugin.ExitStatusHelp("there is no builder
 		Args:              maxOneName,
 		ValidArgsFunction: completeNames,
 		RunE: func(_ *cobra.Command, args []string) error {
-			if err := output.Validate(); err != nil {
+			if err := output.Validate(sticky.Status{}); err != nil {
 				return cliplugin.Usage(err)
 			}
 			h, err := host()

@@ -150,7 +150,7 @@ default ~/.local/state/docker-stickybuilder.` + cliplugin.ExitStatusHelp(""),
 const minSize = 16 << 20
 
 func runUp(ctx context.Context, dockerCLI command.Cli, o upOptions) error {
-	if err := o.output.Validate(); err != nil {
+	if err := o.output.Validate(sticky.Upped{}); err != nil {
 		return cliplugin.Usage(err)
 	}
 	if o.readyTimeout <= 0 {

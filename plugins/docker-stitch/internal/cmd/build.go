@@ -133,7 +133,7 @@ func runBuild(cmd *cobra.Command, cli command.Cli, o buildOptions, args []string
 
 // check looks at flags before any work is done, and returns the manifest's name.
 func (o buildOptions) check(args []string) (string, error) {
-	if err := o.print.Validate(); err != nil {
+	if err := o.print.Validate(built{}); err != nil {
 		return "", cliplugin.Usage(err)
 	}
 	if o.push && o.load {

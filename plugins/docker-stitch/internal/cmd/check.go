@@ -51,7 +51,7 @@ manifests are checked.` + cliplugin.ExitStatusHelp(""),
 }
 
 func runCheck(cmd *cobra.Command, cli command.Cli, o checkOptions, args []string) error {
-	if err := o.print.Validate(); err != nil {
+	if err := o.print.Validate(checked{}); err != nil {
 		return cliplugin.Usage(err)
 	}
 	project, err := o.project.open()

@@ -47,7 +47,7 @@ Drift is explained on standard error.` + cliplugin.ExitStatusHelp("drift: a subj
 }
 
 func runVerify(cmd *cobra.Command, cli command.Cli, o verifyOptions, args []string) error {
-	if err := o.print.Validate(); err != nil {
+	if err := o.print.Validate(stitch.Verdict{}); err != nil {
 		return cliplugin.Usage(err)
 	}
 	project, err := o.project.open()
