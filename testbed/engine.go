@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -18,6 +20,10 @@ func (b *Bed) provideEngine(ctx context.Context, p Profile, docker string) error
 	ours := "unix://" + b.socket("docker")
 	if b.alive(ctx, "engine", engineAnswers(b.socket("docker"))) {
 		if sameConfig(b.engineConfigFile(), b.engineOptions()) {
+			// One that was started before there was a docker-init finds it there.
+			if err := linkInit(filepath.Join(b.Dirs.State, "engine", "bin")); err != nil {
+				return err
+			}
 			b.State.Engine = ours
 			return nil
 		}
@@ -161,14 +167,34 @@ func (b *Bed) startContainerd(ctx context.Context, binary, data string, env []st
 // enginePath returns the PATH of the engine: its own programs, then Debian's.
 func (b *Bed) enginePath(data string, bins map[string]string) (string, error) {
 	dirs := []string{filepath.Dir(bins["containerd"]), filepath.Dir(bins["dockerd"])}
-	wrapped, err := wrapRunc(filepath.Join(data, "bin"), b.Log)
-	if err != nil {
+	bin := filepath.Join(data, "bin")
+	if _, err := wrapRunc(bin, b.Log); err != nil {
 		return "", err
 	}
-	if wrapped != "" {
-		dirs = append([]string{wrapped}, dirs...)
+	if err := linkInit(bin); err != nil {
+		return "", err
 	}
+	dirs = append([]string{bin}, dirs...)
 	return strings.Join(append(dirs, "/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"), ":"), nil
+}
+
+// initFile is what Debian calls the program that an engine calls docker-init.
+const initFile = "/usr/bin/tini-static"
+
+// linkInit makes it known to the engine, for which buildx's docker-container driver
+// asks. A machine without it is no error before a container wants it.
+func linkInit(dir string) error {
+	if _, err := os.Stat(initFile); err != nil {
+		return nil
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("linking docker-init: %w", err)
+	}
+	link := filepath.Join(dir, "docker-init")
+	if err := os.Remove(link); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("linking docker-init: %w", err)
+	}
+	return os.Symlink(initFile, link)
 }
 
 func (b *Bed) engineConfigFile() string { return filepath.Join(b.Dirs.State, "engine", "daemon.json") }

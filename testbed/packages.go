@@ -28,6 +28,7 @@ var (
 		need{program: "mkfs.ext4", pkg: "e2fsprogs"},
 		need{program: "skopeo", pkg: "skopeo"},
 		need{program: "umoci", pkg: "umoci"},
+		need{file: initFile, pkg: "tini"},
 		need{program: "ip", pkg: "iproute2"},
 		need{program: "python3", pkg: "python3-minimal"},
 		need{program: "getfattr", pkg: "attr"},

@@ -98,7 +98,7 @@ func TestSupervisorIsTerminated(t *testing.T) {
 	j.upNamed("sticky")
 	j.mustBuild()
 	kill(t, j.status("sticky").SupervisorPid, syscall.SIGTERM)
-	j.eventually("the supervisor ends", func() bool { return j.status("sticky").State == "dead" })
+	j.eventually("the supervisor ends", func() bool { return j.status("sticky").State == "ended" })
 	if r := j.down(); r.Decision != "discard" || !r.CleanShutdown || !strings.Contains(r.Reason, "signal") {
 		t.Errorf("%+v", r)
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -28,6 +29,8 @@ type job struct {
 	state  string
 	pool   string
 	src    string // build context
+	driver []string
+	engine *docker // nil for the process driver
 }
 
 func newJob(t *testing.T) *job {
@@ -66,6 +69,7 @@ func newJob(t *testing.T) *job {
 	j.write("fail.Dockerfile", "FROM scratch\nCOPY tool /tool\nRUN [\"/tool\",\"exit\",\"7\"]\n")
 	j.write("slow.Dockerfile", "FROM scratch\nCOPY tool /tool\nARG SECONDS\nRUN [\"/tool\",\"sleep\",\"300\"]\n")
 	j.write("fill.Dockerfile", "FROM scratch\nCOPY tool /tool\nRUN [\"/tool\",\"write\",\"/big\",\"200000000\"]\n")
+	j.write("count.Dockerfile", "FROM scratch\nCOPY tool /tool\nARG N\nRUN --mount=type=cache,target=/c [\"/tool\",\"count\",\"/c/n\"]\n")
 	j.write("docker-bake.hcl", "group \"default\" { targets = [\"web\", \"worker\"] }\ntarget \"web\" {}\ntarget \"worker\" { dockerfile = \"fail.Dockerfile\" }\n")
 	buildTool(t, filepath.Join(j.src, "tool"))
 	t.Cleanup(func() {
@@ -160,7 +164,7 @@ func (j *job) sticky(v any, args ...string) {
 	}
 }
 
-type upped struct{ Name, Endpoint, State, Generation, Cache string }
+type upped struct{ Name, Driver, Endpoint, State, Generation, Cache string }
 
 type build struct {
 	Ref, Name, Target, Outcome, Error string
@@ -181,7 +185,7 @@ type status struct {
 
 func (j *job) upNamed(name string, args ...string) (u upped) {
 	j.t.Helper()
-	j.sticky(&u, append([]string{"up", name, "--disk", "dir:" + j.pool, "--key", "k"}, args...)...)
+	j.sticky(&u, slices.Concat([]string{"up", name, "--disk", "dir:" + j.pool, "--key", "k"}, j.driver, args)...)
 	return u
 }
 
@@ -205,6 +209,19 @@ func (j *job) up() []string {
 func (j *job) build(args ...string) error {
 	_, err := j.run(j.buildx, append([]string{"build", "."}, args...)...)
 	return err
+}
+
+// count runs a new step and returns how many have had the cache mount by now.
+func (j *job) count(step string) string {
+	j.t.Helper()
+	cmd := j.cmd(j.buildx, "build", "-f", "count.Dockerfile", "--build-arg", "N="+step, ".")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		j.t.Fatalf("%v: %s", err, out)
+	}
+	_, after, _ := strings.Cut(string(out), "count ")
+	n, _, _ := strings.Cut(after, "\n")
+	return strings.TrimSpace(n)
 }
 
 func (j *job) mustBuild(args ...string) {
@@ -255,20 +272,40 @@ func (j *job) inCgroup() (pids []string) {
 	return pids
 }
 
+// processes lists those of this test's builders.
+func (j *job) processes() (out []string) {
+	procs, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, p := range procs {
+		b, err := os.ReadFile(p)
+		if own := bytes.Contains(b, []byte(j.state)) || bytes.Contains(b, []byte("docker-stickybuilder\x00")) && bytes.Contains(b, []byte(j.pool)); err == nil && own {
+			out = append(out, p+": "+string(bytes.ReplaceAll(b, []byte{0}, []byte{' '})))
+		}
+	}
+	return out
+}
+
 // nothingLeft looks for whatever a builder may leave on the machine.
 func (j *job) nothingLeft() {
 	j.t.Helper()
 	if names := j.up(); len(names) != 0 {
 		j.t.Errorf("builders: %v", names)
 	}
+	if j.engine != nil {
+		for _, kind := range []string{"container", "volume"} {
+			all := []string{kind, "ls", "--quiet", "--filter", "name=buildx_buildkit_"}
+			if kind == "container" {
+				all = append(all, "--all")
+			}
+			if out := j.engine.run(all...); out != "" {
+				j.t.Errorf("%ss: %s", kind, out)
+			}
+		}
+	}
 	if pids := j.inCgroup(); len(pids) != 0 {
 		j.t.Errorf("RUN processes: %v", pids)
 	}
-	procs, _ := filepath.Glob("/proc/[0-9]*/cmdline")
-	for _, p := range procs {
-		if b, err := os.ReadFile(p); err == nil && bytes.Contains(b, []byte(j.state)) {
-			j.t.Errorf("process %s: %s", p, bytes.ReplaceAll(b, []byte{0}, []byte{' '}))
-		}
+	for _, p := range j.processes() {
+		j.t.Errorf("process %s", p)
 	}
 	mounts, err := os.ReadFile("/proc/self/mounts")
 	if err != nil {

@@ -183,7 +183,7 @@ func (b *Builder) connect(ctx context.Context) (*client.Client, error) {
 	if b.direct() {
 		return client.New(ctx, b.node.Endpoint, tlsOptions(b.node.DriverOpts)...)
 	}
-	program, args, err := buildxCommand(b.cli)
+	program, args, err := BuildxCommand(b.cli)
 	if err != nil {
 		return nil, err
 	}

@@ -19,10 +19,10 @@ var systemPluginDirs = []string{
 	"/usr/lib/docker/cli-plugins", "/usr/libexec/docker/cli-plugins",
 }
 
-// buildxCommand returns the program and first arguments that run buildx with the
+// BuildxCommand returns the program and first arguments that run buildx with the
 // configuration and context of cli: the docker CLI that called the plugin, a
 // docker on PATH, or buildx's own binary where there is no docker.
-func buildxCommand(cli command.Cli) (string, []string, error) {
+func BuildxCommand(cli command.Cli) (string, []string, error) {
 	config := cli.ConfigFile()
 	configDir := filepath.Dir(config.Filename)
 	plugin := pluginBinary("docker-buildx", append(append([]string(nil), config.CLIPluginsExtraDirs...),

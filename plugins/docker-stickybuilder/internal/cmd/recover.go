@@ -28,8 +28,9 @@ func newRecoverCmd(dockerCLI command.Cli) *cobra.Command {
 		Use:   "recover [OPTIONS]",
 		Short: "Clean up builders whose supervisor died",
 		Long: `End every builder whose supervisor died, with its machine or without: kill what is
-left of it, discard its clone, and take it out of the buildx store. Builders that
-live are left alone.
+left of it, discard its clone, and take it out of the buildx store. Of a builder whose
+supervisor has ended because its job had, show the decision. Builders that live are
+left alone.
 
 "up" and "down" do the same for the one builder that they are about.` + cliplugin.ExitStatusHelp(""),
 		Example: `  docker stickybuilder recover`,
@@ -60,7 +61,7 @@ func runRecover(ctx context.Context, dockerCLI command.Cli, o recoverOptions) er
 	reports := []*sticky.Report{}
 	var errs []error
 	for _, s := range all {
-		if s.State != sticky.StateDead {
+		if s.State != sticky.StateDead && s.State != sticky.StateEnded {
 			continue
 		}
 		r, err := h.Down(ctx, sticky.DownOptions{Name: s.Name, Policy: history.Auto, OnlyDead: true, EnvFile: os.Getenv("GITHUB_ENV")}, show)

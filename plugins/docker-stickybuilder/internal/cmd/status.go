@@ -23,7 +23,8 @@ func newStatusCmd(dockerCLI command.Cli) *cobra.Command {
 		Short:   "Show builders, and what they have built",
 		Long: `Show one builder with the builds that it has had so far, or without NAME a list of
 all builders. A builder whose supervisor died is shown as "dead": down, recover or
-the next up cleans up after it.` + cliplugin.ExitStatusHelp("there is no builder NAME"),
+the next up cleans up after it. One whose job ended without down is shown as "ended",
+with the decision about its disk.` + cliplugin.ExitStatusHelp("there is no builder NAME"),
 		Example: `  docker stickybuilder status
   docker stickybuilder status sticky --format '{{.Summary.CachedSteps}} of {{.Summary.TotalSteps}} steps cached'`,
 		Args:              maxOneName,
@@ -89,13 +90,17 @@ func showBuilder(dockerCLI command.Cli, h sticky.Host, name string, f render.Fla
 			return err
 		}
 		state := s.State
-		if s.Crash != "" {
+		switch {
+		case s.Crash != "":
 			state += ": " + s.Crash
+		case s.Decision != "":
+			state += ": " + string(s.Decision) + ": " + s.Reason
 		}
 		for _, row := range [][]string{
 			{"NAME", s.Name},
 			{"STATE", state},
 			{"UPTIME", uptime(*s)},
+			{"DRIVER", s.Driver},
 			{"ENDPOINT", s.Endpoint},
 			{"DISK", s.Disk},
 			{"KEY", s.Key},

@@ -39,6 +39,9 @@ type upOptions struct {
 	noUse        bool
 	buildkitd    string
 	readyTimeout time.Duration
+	watchPID     string
+	degradedOK   bool
+	driver       driverFlags
 	progress     string
 	output       render.Flags
 
@@ -84,6 +87,19 @@ Cache mounts are kept as long as they fit and are used once a month. Settings ab
 garbage collection in --config win. When less than 20 % of the pool's filesystem is
 free, "up" and "down" warn; below 5 % all generations beside the heads are given up.
 
+With --driver auto, a buildkitd on PATH runs as a process of this machine; where there
+is none, docker buildx has the docker engine run one in a container, by its driver of
+that name, on the same disk. Jobs may change the driver from one to the next. The
+engine has to be on this machine, and the container is privileged. Either way the
+command has to run as root, because the files on the disk are root's. Builds may ask
+for no entitlement unless you allow it.
+
+If the CI runner above this command dies without "down" (GitHub, Gitea, Forgejo, Azure
+Pipelines, GitLab, Buildkite and others are known by the names of their processes, and
+--watch-pid names any other process), the builder ends by itself: builds may go on for
+30 s, then its disk is committed or discarded as by "down". The decision is shown by
+"status" and by the next "up", "down" or "recover".
+
 A builder that is up already is left as it is, and described again.
 
 "docker build" does not follow the current builder but BUILDX_BUILDER: that is
@@ -109,6 +125,12 @@ default ~/.local/state/docker-stickybuilder.` + cliplugin.ExitStatusHelp(""),
   # In a GitLab job
   docker stickybuilder up --env-file builder.env && . ./builder.env && export BUILDX_BUILDER
 
+  # In a container, with the image of your choice
+  docker stickybuilder up --driver docker-container --driver-opt image=moby/buildkit:v0.33.0
+
+  # In a script whose end is to be the builder's
+  docker stickybuilder up --watch-pid $$
+
   # A second builder beside the first, with registry mirrors of its own
   docker stickybuilder up --config buildkitd.toml --no-use nightly`,
 		Args:              maxOneName,
@@ -132,6 +154,8 @@ default ~/.local/state/docker-stickybuilder.` + cliplugin.ExitStatusHelp(""),
 	f.IntVar(&o.keep, "keep", 3, "Generations of the disk to keep, the head among them")
 	f.StringVar(&o.config, "config", "", "buildkitd configuration file with mirrors, registries, DNS, …")
 	f.StringVar(&o.envFile, "env-file", "", "File to write BUILDX_BUILDER=NAME to (default: $GITHUB_ENV, if set)")
+	o.driver.addTo(cmd)
+	addWatchFlag(cmd, &o.watchPID)
 	f.BoolVar(&o.noUse, "no-use", false, "Do not make the builder current")
 	f.StringVar(&o.buildkitd, "buildkitd", "", "buildkitd to run (default: the one on PATH)")
 	f.DurationVar(&o.readyTimeout, "ready-timeout", 30*time.Second, "How long buildkitd may take to start")
@@ -208,6 +232,12 @@ func (o upOptions) resolve(ctx context.Context, dockerCLI command.Cli, h sticky.
 		n := o.maxSize.Value()
 		up.MaxBytes = &n
 	}
+	if err := o.driver.resolve(dockerCLI, &up); err != nil {
+		return up, err
+	}
+	if err := watch(o.watchPID, &up); err != nil {
+		return up, err
+	}
 	if err := o.lineage(ctx, &up); err != nil {
 		return up, err
 	}
@@ -277,6 +307,7 @@ func upTable(w io.Writer, u *sticky.Upped) error {
 	clone := fmt.Sprintf("%s, %d ms", u.Clone.Method, u.Clone.Milliseconds)
 	for _, row := range [][2]string{
 		{"NAME", u.Name},
+		{"DRIVER", u.Driver},
 		{"ENDPOINT", u.Endpoint},
 		{"DISK", u.Disk},
 		{"KEY", u.Key},

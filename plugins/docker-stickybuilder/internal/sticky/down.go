@@ -195,6 +195,9 @@ func (h Host) replaceSupervisor(ctx context.Context, dir instance.Dir, i *instan
 	if _, err := run.Buildkitd.Stop(ctx, process.Rung{Signal: unix.SIGKILL, Wait: 10 * time.Second}); err != nil {
 		return nil, nil, err
 	}
+	if err := removeContainer(ctx, dir, i); err != nil {
+		return nil, nil, err
+	}
 	process.KillUsers(run.Namespace, i.Working.Root)
 	process.KillCgroup(dir.Cgroup())
 	e := ending{host: h, dir: dir, inst: i, run: run, policy: history.Policy(stop.Policy), onConflict: ConflictPolicy(stop.OnConflict), phase: func(string) {}}

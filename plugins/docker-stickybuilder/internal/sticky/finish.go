@@ -34,12 +34,20 @@ func (s *supervisor) finish(ctx context.Context) error {
 		s.say("%v", err)
 	}
 	e := ending{host: s.host, dir: s.dir, inst: s.inst, run: s.run, lock: s.lock, phase: s.phase, moved: s.moved}
+	var orphaned string
+	if request == nil {
+		request, orphaned = s.orphaned()
+		e.note = orphaned
+	}
 	if request == nil {
 		request = &instance.Stop{Policy: string(history.Never)}
 		e.override = "the supervisor was stopped by a signal and not by docker stickybuilder down"
 	}
+	if s.abandoned {
+		e.override = orphaned
+	}
 	e.policy, e.onConflict = history.Policy(request.Policy), ConflictPolicy(request.OnConflict)
-	if s.run.Crash == "" {
+	if s.run.Crash == "" && s.witness != nil {
 		s.phase(instance.PhaseDraining)
 		s.drain(ctx, request.Drain)
 		s.fit(ctx, &e)
@@ -51,7 +59,11 @@ func (s *supervisor) finish(ctx context.Context) error {
 		e.unseen = "the history could not be followed"
 	}
 	_, err = e.decide(ctx)
-	return errors.Join(err, s.journal.Close())
+	s.release(ctx)
+	if s.journal != nil {
+		err = errors.Join(err, s.journal.Close())
+	}
+	return err
 }
 
 // drain waits until no build is under way, at most for limit, and then makes the
@@ -85,6 +97,7 @@ type ending struct {
 	policy     history.Policy
 	onConflict ConflictPolicy
 	override   string   // the reason, if it is not the policy's
+	note       string   // what else to say about it
 	clean      bool     // the daemon ended when asked
 	unseen     string   // why builds may have gone unseen
 	lock       *os.File // of the working copy, held since it was made or taken over; nil if that is gone
@@ -120,6 +133,8 @@ func (e ending) decide(ctx context.Context) (*Report, error) {
 	})
 	if e.override != "" {
 		commit, reason = false, e.override
+	} else if e.note != "" {
+		reason += "; " + e.note
 	}
 	r.Decision, r.Reason = Discarded, reason
 	err = e.carryOut(ctx, commit, r)

@@ -67,11 +67,13 @@ const (
 	StateStarted = "started" // up started it
 	StateRunning = "running" // up found it running
 	StateDead    = "dead"    // its supervisor died; down or up cleans up
+	StateEnded   = "ended"   // its supervisor came to an end without down, which would tell the decision
 )
 
 // An Upped is the result of up, and what `up --format json` prints.
 type Upped struct {
 	Name            string     `json:"name"`
+	Driver          string     `json:"driver"`
 	Endpoint        string     `json:"endpoint"`
 	State           string     `json:"state"` // "started" or "running"
 	Disk            string     `json:"disk"`
@@ -98,7 +100,8 @@ type Upped struct {
 func upped(state string, dir instance.Dir, i *instance.Instance, run instance.Run) *Upped {
 	return &Upped{
 		Name:            i.Name,
-		Endpoint:        dir.Endpoint(),
+		Driver:          first(i.Driver, ProcessDriver),
+		Endpoint:        endpoint(dir, i),
 		State:           state,
 		Disk:            i.Disk,
 		Key:             i.Working.Lineage.Key,
@@ -128,6 +131,7 @@ func cache(i *instance.Instance) string {
 type Status struct {
 	Name            string          `json:"name"`
 	State           string          `json:"state"` // the supervisor's phase, or "dead"
+	Driver          string          `json:"driver"`
 	Endpoint        string          `json:"endpoint"`
 	Disk            string          `json:"disk"`
 	Key             string          `json:"key"`
@@ -144,6 +148,8 @@ type Status struct {
 	UptimeSeconds   float64         `json:"uptimeSeconds"`
 	Crash           string          `json:"crash,omitempty"`
 	Logs            []string        `json:"logs"`
+	Decision        Decision        `json:"decision,omitempty"` // of a builder that has ended
+	Reason          string          `json:"reason,omitempty"`
 	Summary         disk.Tally      `json:"summary"`
 	Builds          []history.Build `json:"builds"`
 }

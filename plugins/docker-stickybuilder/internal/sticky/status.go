@@ -2,6 +2,7 @@ package sticky
 
 import (
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/builderstore"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/durable"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/history"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/instance"
 )
@@ -23,7 +24,7 @@ func (h Host) Status(name string) (*Status, error) {
 		return nil, err
 	}
 	s := &Status{
-		Name: i.Name, State: run.Phase, Endpoint: dir.Endpoint(),
+		Name: i.Name, State: run.Phase, Driver: first(i.Driver, ProcessDriver), Endpoint: endpoint(dir, i),
 		Disk: i.Disk, Key: i.Working.Lineage.Key, Ref: i.Working.Lineage.Ref, Origin: i.Working.Origin.Name(), Platform: i.Working.Lineage.Platform,
 		Generation: i.Working.Parent, Cache: cache(i), ReadOnly: i.ReadOnly,
 		SupervisorPID: run.Supervisor.PID, BuildkitdPID: run.Buildkitd.PID, BuildkitVersion: run.BuildkitVersion,
@@ -36,6 +37,10 @@ func (h Host) Status(name string) (*Status, error) {
 			s.State = instance.PhaseStarting // up is cloning its disk
 		}
 		story.End()
+		var report Report
+		if durable.ReadJSON(dir.File(instance.Report), &report) == nil {
+			s.State, s.Decision, s.Reason = StateEnded, report.Decision, report.Reason
+		}
 	}
 	if run.Crash != "" {
 		story.End()

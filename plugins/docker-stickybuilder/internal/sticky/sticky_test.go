@@ -66,8 +66,21 @@ func TestUpRefusesBeforeAnythingChanges(t *testing.T) {
 		says   string
 		hint   string
 	}{
-		"not root":         {func(h *Host, _ *UpOptions) { h.IsRoot = false }, "has to run as root", "sudo"},
-		"no buildkitd":     {func(h *Host, _ *UpOptions) { _ = os.Remove(filepath.Join(h.Path, "buildkitd")) }, "looking for buildkitd", "--buildkitd"},
+		"not root":     {func(h *Host, _ *UpOptions) { h.IsRoot = false }, "has to run as root", "sudo"},
+		"no buildkitd": {func(h *Host, _ *UpOptions) { _ = os.Remove(filepath.Join(h.Path, "buildkitd")) }, "looking for docker buildx", "doctor"},
+		"no process": {func(h *Host, o *UpOptions) {
+			o.Driver = ProcessDriver
+			_ = os.Remove(filepath.Join(h.Path, "buildkitd"))
+		}, "looking for buildkitd", "--buildkitd"},
+		"no engine": {func(_ *Host, o *UpOptions) {
+			o.Driver, o.Engine, o.Buildx = ContainerDriver, "unix:///none.sock", []string{"buildx"}
+		}, "does not answer", "DOCKER_HOST"},
+		"a remote engine": {func(_ *Host, o *UpOptions) {
+			o.Driver, o.Engine, o.Buildx = ContainerDriver, "tcp://127.0.0.1:1", []string{"buildx"}
+		}, "it is not on this machine", "unix socket"},
+		"no certificate": {func(_ *Host, o *UpOptions) {
+			o.ConfigText = []byte("[registry.'r.example']\nca=['none.pem']\n")
+		}, "reading a certificate for registry r.example", "relative paths"},
 		"no runtime":       {func(_ *Host, o *UpOptions) { o.ConfigText = []byte("[worker.oci]\nbinary='no-such-runc'\n") }, "looking for no-such-runc", "install"},
 		"bad config":       {func(_ *Host, o *UpOptions) { o.ConfigText, o.Config = []byte("x"), "user.toml" }, "user.toml:1", ""},
 		"unknown disk":     {func(_ *Host, o *UpOptions) { o.Disk = "dri:/x" }, "unknown scheme", "did you mean dir:/x"},
@@ -153,7 +166,7 @@ func dead(t *testing.T, journal string) (Host, *instance.Instance, Disk) {
 	lock.Close()
 	dir := h.State.Dir("sticky")
 	use := "ep"
-	previous, err := store.Register("sticky", dir.Endpoint(), &use)
+	previous, err := store.Register(builderstore.Entry{Name: "sticky", Endpoint: dir.Endpoint()}, &use)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/moby/buildkit/client"
 
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/container"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/daemon"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/history"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/instance"
@@ -27,15 +28,18 @@ type supervisor struct {
 	run     instance.Run
 	lock    *os.File
 	log     io.Writer
-	daemon  *daemon.Process
+	daemon  runner
+	engine  *container.Engine // of the docker-container driver
 	client  *client.Client
 	journal *history.Journal
 	witness *history.Witness
 	stop    context.CancelFunc // of the witness
 	watched chan error         // its result
 	deaf    error              // why it ended early
-	told    time.Time          // when progress was written down
-	pruning bool               // the builds are over: a daemon that dies now takes none of them along
+
+	abandoned bool      // nobody has heard that the builder is ready
+	told      time.Time // when progress was written down
+	pruning   bool      // the builds are over: a daemon that dies now takes none of them along
 }
 
 // Supervise runs the builder of the given name until ctx is cancelled, which a
@@ -55,17 +59,21 @@ func (h Host) Supervise(ctx context.Context, name string, ready io.WriteCloser, 
 	err = s.start(ctx)
 	heard := announce(ready, err)
 	ready.Close()
-	if err == nil && heard != nil {
-		// The up that asked for a builder has died, so nobody knows of it.
-		err = fmt.Errorf("announcing the builder: %w", heard)
-	}
 	if err != nil {
 		s.say("%v", err)
+	}
+	// If the up that asked for a builder has died, nobody cleans up.
+	s.abandoned = heard != nil
+	switch {
+	case s.abandoned:
+		s.say("announcing the builder: %v", heard)
+	case err != nil:
 		s.end(ctx)
 		return err
+	default:
+		s.watch(ctx)
 	}
-	s.watch(ctx)
-	return s.finish(context.WithoutCancel(ctx))
+	return errors.Join(err, s.finish(context.WithoutCancel(ctx)))
 }
 
 func (s *supervisor) say(format string, args ...any) {
@@ -106,32 +114,44 @@ func (s *supervisor) start(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	defer out.Close()
+	if s.inst.Container == nil {
+		defer out.Close() // the child has it; a container's log is copied from here
+	}
 	began := s.host.Now()
-	if s.daemon, err = daemon.Start(s.inst.Buildkitd, s.dir.File(instance.Config), detachedEnviron(s.host.Environ), out, s.lock); err != nil {
-		return err
+	run := s.runProcess
+	if s.inst.Container != nil {
+		run = s.runContainer
 	}
-	s.run.Buildkitd, s.run.Namespace = s.daemon.ID, process.Namespace(s.daemon.ID.PID)
-	if err := s.dir.SaveRun(s.run); err != nil {
+	if err := run(ctx, out); err != nil {
 		return err
-	}
-	s.client, s.run.BuildkitVersion, err = daemon.Ready(ctx, s.dir.Socket(), s.daemon.Ended, s.inst.ReadyTimeout)
-	if err != nil {
-		return s.explain(err)
 	}
 	if err := daemon.Probe(ctx, s.client, s.inst.ReadyTimeout); err != nil {
 		return s.explain(err)
 	}
 	s.run.ReadyMillis = s.host.Now().Sub(began).Milliseconds()
-	// buildkitd lets everybody in; the directory does not, and nor shall the socket.
-	if err := os.Chmod(s.dir.Socket(), 0o600); err != nil {
-		return err
-	}
 	if err := s.listen(ctx); err != nil {
 		return err
 	}
 	s.phase(instance.PhaseReady)
 	return nil
+}
+
+func (s *supervisor) runProcess(ctx context.Context, log *os.File) error {
+	d, err := daemon.Start(s.inst.Buildkitd, s.dir.File(instance.Config), detachedEnviron(s.host.Environ), log, s.lock)
+	if err != nil {
+		return err
+	}
+	s.daemon = d
+	s.run.Buildkitd, s.run.Namespace = d.ID, process.Namespace(d.ID.PID)
+	if err := s.dir.SaveRun(s.run); err != nil {
+		return err
+	}
+	s.client, s.run.BuildkitVersion, err = daemon.Ready(ctx, s.dir.Socket(), d.Ended, s.inst.ReadyTimeout)
+	if err != nil {
+		return s.explain(err)
+	}
+	// buildkitd lets everybody in; the directory does not, and nor shall the socket.
+	return os.Chmod(s.dir.Socket(), 0o600)
 }
 
 // explain adds the daemon's last words.
@@ -193,18 +213,24 @@ func (s *supervisor) listen(ctx context.Context) (err error) {
 
 const reapEvery = 5 * time.Second
 
-// watch returns when ctx is cancelled. If the daemon dies before, it notes that,
+// watch returns when ctx is cancelled or the job has ended. If the daemon dies before, it notes that,
 // cleans up after it, and goes on waiting.
 func (s *supervisor) watch(ctx context.Context) {
 	tick := time.NewTicker(reapEvery)
 	defer tick.Stop()
-	ended := s.daemon.Ended
+	job := time.NewTicker(jobPoll)
+	defer job.Stop()
+	ended := s.daemon.Done()
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-job.C:
+			if s.jobEnded() {
+				return
+			}
 		case <-tick.C:
-			process.Reap(s.daemon.ID.PID)
+			process.Reap(s.run.Buildkitd.PID)
 		case err := <-s.watched:
 			s.hearNoMore(err)
 		case <-ended:
@@ -234,6 +260,18 @@ func (s *supervisor) killLeftovers() {
 	}
 }
 
+// forgetContainer removes what the engine has of the builder, so that nothing is
+// mounted on the disk any more.
+func (s *supervisor) forgetContainer(ctx context.Context) {
+	if s.engine == nil {
+		return
+	}
+	if err := s.engine.Remove(ctx, s.inst.Container.Node, s.dir.Endpoint()); err != nil {
+		s.say("%v", err)
+	}
+	s.engine.Close()
+}
+
 // end makes sure that neither the daemon nor anything of it is left running.
 func (s *supervisor) end(ctx context.Context) (clean bool) {
 	if s.stop != nil {
@@ -252,6 +290,7 @@ func (s *supervisor) end(ctx context.Context) (clean bool) {
 		}
 		clean = end == daemon.Clean
 	}
+	s.forgetContainer(context.WithoutCancel(ctx))
 	s.killLeftovers()
 	return clean
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/durable"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/history"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/instance"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/process"
 	"github.com/dockerfactory/dockerfactory/shared/fault"
 	"github.com/dockerfactory/dockerfactory/shared/progress"
 )
@@ -36,6 +37,16 @@ type UpOptions struct {
 	Empty    bool     // begin with an empty disk, whatever there is
 	Fallback []string // values of --fallback; see Fallbacks
 	Bases    []string // branches that the job's goes back to, the nearest first
+
+	Driver        string            // of Drivers; "" means AutoDriver
+	DriverOptions map[string]string // of the docker-container driver
+	Engine        string            // address of the docker engine
+	Buildx        []string          // command line of docker buildx, nil if there is none
+	Entitlements  []string          // that builds may ask for
+	Platforms     []string          // that the builder is said to have; nil for what the daemon says
+
+	Job     process.ID // for which the builder is there; zero if it stays until down
+	JobName string
 
 	Buildkitd    string        // "" means the one on PATH
 	Config       string        // path of the user's buildkitd.toml, "" for none
@@ -76,7 +87,7 @@ func (h Host) Up(ctx context.Context, o UpOptions, r progress.Reporter) (*Upped,
 		if err != nil {
 			return nil, err
 		}
-		if run.Phase == instance.PhaseReady && run.Supervisor.Alive() && run.Buildkitd.Alive() {
+		if run.Phase == instance.PhaseReady && run.Supervisor.Alive() && (run.Buildkitd.IsZero() || run.Buildkitd.Alive()) {
 			return h.already(o, inst, run)
 		}
 		report, err := h.end(ctx, inst, instance.Stop{Policy: string(history.Auto)}, "", r)
@@ -123,6 +134,8 @@ func (h Host) already(o UpOptions, i *instance.Instance, run instance.Run) (*Upp
 		conflict = "its disk to be committed"
 	case o.Config != "" && o.Config != i.Config:
 		conflict = fmt.Sprintf("configuration %q", i.Config)
+	case o.Driver != "" && o.Driver != AutoDriver && o.Driver != first(i.Driver, ProcessDriver):
+		conflict = "the driver " + first(i.Driver, ProcessDriver)
 	}
 	if conflict != "" {
 		return nil, fault.Hint(fmt.Errorf("bringing up %s: it is up already, with %s", i.Name, conflict),
@@ -131,7 +144,7 @@ func (h Host) already(o UpOptions, i *instance.Instance, run instance.Run) (*Upp
 	dir := h.State.Dir(i.Name)
 	// The entry may have been removed by hand. Whether it is current is the
 	// user's choice by now.
-	if _, err := o.Store.Register(i.Name, dir.Endpoint(), nil); err != nil {
+	if _, err := o.Store.Register(entry(dir, i), nil); err != nil {
 		return nil, err
 	}
 	u := upped(StateRunning, dir, i, run)
@@ -139,47 +152,64 @@ func (h Host) already(o UpOptions, i *instance.Instance, run instance.Run) (*Upp
 	return u, nil
 }
 
-// plan is everything that is checked before anything changes.
-func (h Host) plan(dir instance.Dir, o UpOptions) (*instance.Instance, []byte, []string, error) {
+// A plan is everything that is decided before anything changes.
+type plan struct {
+	inst  *instance.Instance
+	text  []byte   // of the user's configuration
+	notes []string // for the user
+}
+
+func (h Host) plan(ctx context.Context, dir instance.Dir, o UpOptions) (*plan, error) {
 	if !h.IsRoot {
-		return nil, nil, nil, fault.Hint(errors.New("bringing up a builder: buildkitd has to run as root"), "run it as root: sudo docker stickybuilder up")
-	}
-	binary, err := daemon.FindBuildkitd(o.Buildkitd, h.Path)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	if err := daemon.CheckRunc(daemon.Binary(o.ConfigText), h.Path); err != nil {
-		return nil, nil, nil, err
+		return nil, fault.Hint(errors.New("bringing up a builder: it has to run as root, with every driver: the files on its disk are root's"), "run it as root: sudo docker stickybuilder up")
 	}
 	id, err := h.newID()
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, err
 	}
 	i := &instance.Instance{
-		Format:       disk.Format,
-		Name:         o.Name,
-		Disk:         first(o.Disk, o.DefaultDisk),
-		ReadOnly:     o.ReadOnly,
-		Because:      o.Because,
-		Keep:         o.Keep,
-		MaxBytes:     o.maxBytes(),
-		Buildkitd:    binary,
-		Config:       o.Config,
-		Created:      h.Now().UTC(),
-		ReadyTimeout: o.ReadyTimeout,
-		Store:        o.Store.Dir(),
-		Working:      disk.Working{ID: id, Lineage: o.lineage()},
+		Format:        disk.Format,
+		Name:          o.Name,
+		Disk:          first(o.Disk, o.DefaultDisk),
+		ReadOnly:      o.ReadOnly,
+		Because:       o.Because,
+		Keep:          o.Keep,
+		MaxBytes:      o.maxBytes(),
+		Config:        o.Config,
+		DriverOptions: o.DriverOptions,
+		Entitlements:  o.Entitlements,
+		Platforms:     o.Platforms,
+		Job:           o.Job,
+		JobName:       o.JobName,
+		Created:       h.Now().UTC(),
+		ReadyTimeout:  o.ReadyTimeout,
+		Store:         o.Store.Dir(),
+		Working:       disk.Working{ID: id, Lineage: o.lineage()},
+	}
+	why, err := h.chooseDriver(ctx, o, i)
+	if err != nil {
+		return nil, err
+	}
+	p := &plan{inst: i, text: o.ConfigText}
+	if first(o.Driver, AutoDriver) == AutoDriver {
+		p.notes = append(p.notes, fmt.Sprintf("driver %s: %s", i.Driver, why))
 	}
 	if i.ReadyTimeout <= 0 {
 		i.ReadyTimeout = readyTimeout
 	}
+	if err := checkEnv(o.EnvFile); err != nil {
+		return nil, err
+	}
 	// The root is not known before the clone is made, and does not matter for
 	// the user's mistakes.
-	if err := checkEnv(o.EnvFile); err != nil {
-		return nil, nil, nil, err
+	text, ignored, err := daemon.Config(o.ConfigText, o.Config, places(dir, i), i.MaxBytes, i.Entitlements...)
+	if err != nil {
+		return nil, err
 	}
-	_, ignored, err := daemon.Config(o.ConfigText, o.Config, daemon.Places{}, i.MaxBytes)
-	return i, o.ConfigText, ignored, err
+	if len(ignored) > 0 {
+		p.notes = append(p.notes, fmt.Sprintf("%s: replaced, since the builder needs its own: %v", o.Config, ignored))
+	}
+	return p, daemon.CheckRegistries(text)
 }
 
 // DefaultMaxBytes bounds a disk unless the user says otherwise.
@@ -203,10 +233,11 @@ func first(a, b string) string {
 }
 
 func (h Host) fresh(ctx context.Context, dir instance.Dir, o UpOptions, r progress.Reporter) (_ *Upped, err error) {
-	inst, text, ignored, err := h.plan(dir, o)
+	p, err := h.plan(ctx, dir, o)
 	if err != nil {
 		return nil, err
 	}
+	inst, text, notes := p.inst, p.text, p.notes
 	pool, err := h.openDisk(inst.Disk, inst.Keep, nil)
 	if err != nil {
 		return nil, err
@@ -216,10 +247,6 @@ func (h Host) fresh(ctx context.Context, dir instance.Dir, o UpOptions, r progre
 		if err := home.CheckCommit(ctx); err != nil {
 			return nil, err
 		}
-	}
-	var notes []string
-	if len(ignored) > 0 {
-		notes = append(notes, fmt.Sprintf("%s: replaced, since the builder needs its own: %v", o.Config, ignored))
 	}
 	if n, err := pool.Sweep(ctx); err != nil {
 		notes = append(notes, err.Error())
@@ -245,6 +272,12 @@ func (h Host) fresh(ctx context.Context, dir instance.Dir, o UpOptions, r progre
 		}
 		if err := dir.Save(inst); err != nil {
 			return err
+		}
+		if inst.Container != nil {
+			// buildx boots what is in its store.
+			if _, err := o.Store.Register(entry(dir, inst), nil); err != nil {
+				return err
+			}
 		}
 		return progress.Do(r, "starting buildkitd", func(progress.Step) error { return h.launch(ctx, dir, inst, lock) })
 	}}
@@ -272,9 +305,7 @@ func (h Host) writeConfig(dir instance.Dir, i *instance.Instance, text []byte) e
 	if err := dir.MakeSocketDir(); err != nil {
 		return err
 	}
-	config, _, err := daemon.Config(text, i.Config, daemon.Places{
-		Root: i.Working.Root, Socket: dir.Socket(), Trace: dir.TraceSocket(), Cgroup: dir.Cgroup(),
-	}, i.MaxBytes)
+	config, _, err := daemon.Config(text, i.Config, places(dir, i), i.MaxBytes, i.Entitlements...)
 	if err != nil {
 		return err
 	}
@@ -285,7 +316,7 @@ func (h Host) writeConfig(dir instance.Dir, i *instance.Instance, text []byte) e
 // before it is changed only in memory; a crash between the two loses no builder,
 // only the memory of which one was current.
 func (h Host) register(dir instance.Dir, i *instance.Instance, o UpOptions) error {
-	previous, err := o.Store.Register(i.Name, dir.Endpoint(), o.Use)
+	previous, err := o.Store.Register(entry(dir, i), o.Use)
 	if err != nil {
 		return err
 	}

@@ -22,7 +22,7 @@ func (s *Store) Describe(name, ref string) Description {
 	if err != nil {
 		return Description{}
 	}
-	st, err := notes.ReadRef(name, nodeName(name), ref)
+	st, err := notes.ReadRef(name, Node(name), ref)
 	if err != nil {
 		return Description{}
 	}
@@ -32,5 +32,3 @@ func (s *Store) Describe(name, ref string) Description {
 	}
 	return d
 }
-
-func nodeName(builder string) string { return builder + "0" }

@@ -91,10 +91,6 @@ func check(txn *store.Txn, name, endpoint string) error {
 	return nil
 }
 
-func ours(g *store.NodeGroup, endpoint string) bool {
-	return g.Driver == "remote" && len(g.Nodes) == 1 && g.Nodes[0].Endpoint == endpoint
-}
-
 func foreign(name, what string) error {
 	return fault.Hint(fmt.Errorf("using the name %q: %w: %s has it already", name, ErrForeign, what),
 		"choose another one: docker stickybuilder up NAME")
@@ -102,13 +98,17 @@ func foreign(name, what string) error {
 
 // Register enters the builder. If use is not nil, it becomes current for the
 // docker endpoint *use, and what was current before is returned for Unregister.
-func (s *Store) Register(name, endpoint string, use *string) (*instance.Current, error) {
+func (s *Store) Register(e Entry, use *string) (*instance.Current, error) {
+	name := e.Name
+	group, err := e.group()
+	if err != nil {
+		return nil, fmt.Errorf("registering builder %s: %w", name, err)
+	}
 	var previous *instance.Current
-	err := s.locked(func(txn *store.Txn) error {
-		if err := check(txn, name, endpoint); err != nil {
+	err = s.locked(func(txn *store.Txn) error {
+		if err := check(txn, name, e.Endpoint); err != nil {
 			return err
 		}
-		group := &store.NodeGroup{Name: name, Driver: "remote", Nodes: []store.Node{{Name: nodeName(name), Endpoint: endpoint}}}
 		if err := txn.Save(group); err != nil {
 			return fmt.Errorf("registering builder %s: %w", name, err)
 		}

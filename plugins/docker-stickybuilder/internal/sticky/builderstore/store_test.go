@@ -65,7 +65,7 @@ func (u user) current(key string) string {
 
 func (u user) register(name string, use *string) *instance.Current {
 	u.t.Helper()
-	p, err := u.Register(name, endpoint, use)
+	p, err := u.Register(Entry{Name: name, Endpoint: endpoint}, use)
 	if err != nil {
 		u.t.Fatal(err)
 	}
@@ -179,7 +179,7 @@ func TestForeign(t *testing.T) {
 		if name == "ctx" {
 			continue
 		}
-		if _, err := u.Register(name, endpoint, &use); !errors.Is(err, ErrForeign) {
+		if _, err := u.Register(Entry{Name: name, Endpoint: endpoint}, &use); !errors.Is(err, ErrForeign) {
 			t.Errorf("registering %s: %v", name, err)
 		}
 	}

@@ -59,6 +59,23 @@ func Ready(ctx context.Context, socket string, ended <-chan struct{}, timeout ti
 	}
 }
 
+// Answer waits until the daemon behind c lists a worker, at most for timeout, and
+// returns its version.
+func Answer(ctx context.Context, c *client.Client, timeout time.Duration) (version string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	for {
+		if version, err = ask(ctx, c); err == nil {
+			return version, nil
+		}
+		select {
+		case <-time.After(10 * readyPoll):
+		case <-ctx.Done():
+			return "", fmt.Errorf("asking buildkitd: %w", err)
+		}
+	}
+}
+
 func answers(ctx context.Context, socket string) bool {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "unix", socket)

@@ -5,6 +5,7 @@ package daemon
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 
 	"github.com/moby/buildkit/cmd/buildkitd/config"
@@ -18,7 +19,7 @@ type Places struct {
 	Root   string // its state, on the disk
 	Socket string // of its API
 	Trace  string // socket on which it takes traces from its containers
-	Cgroup string // path of the control group for RUN processes
+	Cgroup string // path of the control group for RUN processes; "" for the daemon's default
 }
 
 // Config makes the text of a buildkitd.toml from the user's own, which may be
@@ -28,10 +29,11 @@ type Places struct {
 // says something about it. name is the user's file, for errors.
 //
 // The disk's bound, in bytes, is what that collection keeps to; 0 means that only the
-// filesystem's free space bounds it.
+// filesystem's free space bounds it. Entitlements that the user's file does not have
+// are added. Relative paths of certificates are made absolute, as seen from the file.
 //
 // ignored lists the user's settings that were replaced.
-func Config(user []byte, name string, p Places, bound int64) (text []byte, ignored []string, err error) {
+func Config(user []byte, name string, p Places, bound int64, entitlements ...string) (text []byte, ignored []string, err error) {
 	tree := table{}
 	if err := toml.Unmarshal(user, &tree); err != nil {
 		return nil, nil, parseError(name, err)
@@ -51,7 +53,11 @@ func Config(user []byte, name string, p Places, bound int64) (text []byte, ignor
 	set(p.Trace, "otel", "socketPath")
 	set(true, "worker", "oci", "enabled")
 	set(false, "worker", "containerd", "enabled")
-	set(p.Cgroup, "worker", "oci", "defaultCgroupParent")
+	if p.Cgroup != "" {
+		set(p.Cgroup, "worker", "oci", "defaultCgroupParent")
+	}
+	tree.entitle(entitlements)
+	tree.absolute(filepath.Dir(name))
 	// Without entries BuildKit has no history, and nobody knows what was built.
 	if n, ok := tree.get("history", "maxEntries"); ok && fmt.Sprint(n) == "0" {
 		set(int64(1000), "history", "maxEntries")
@@ -75,62 +81,4 @@ func parseError(name string, err error) error {
 		pos.Line, pos.Column = decode.Position()
 	}
 	return fault.At(pos, fmt.Errorf("parsing buildkitd configuration: %s", strings.TrimPrefix(err.Error(), "toml: ")))
-}
-
-type table map[string]any
-
-// key returns the key of t that stands for name. BuildKit's loader takes keys in
-// upper or lower case alike, so "Root" is "root".
-func (t table) key(name string) string {
-	if _, ok := t[name]; ok {
-		return name
-	}
-	found := name
-	for k := range t {
-		if strings.EqualFold(k, name) && (found == name || k < found) {
-			found = k
-		}
-	}
-	return found
-}
-
-func (t table) get(path ...string) (any, bool) {
-	for _, name := range path[:len(path)-1] {
-		next, ok := t[t.key(name)].(map[string]any)
-		if !ok {
-			return nil, false
-		}
-		t = next
-	}
-	v, ok := t[t.key(path[len(path)-1])]
-	return v, ok
-}
-
-func (t table) set(value any, path ...string) {
-	for _, name := range path[:len(path)-1] {
-		next, ok := t[t.key(name)].(map[string]any)
-		if !ok {
-			next = map[string]any{}
-			t.only(name, next)
-		}
-		t = next
-	}
-	t.only(path[len(path)-1], value)
-}
-
-// only sets a key and removes those that stand for the same.
-func (t table) only(name string, value any) {
-	for k := range t {
-		if strings.EqualFold(k, name) {
-			delete(t, k)
-		}
-	}
-	t[name] = value
-}
-
-func (t table) replace(ignored *[]string, name string, value table) {
-	if _, ok := t.get(name); ok {
-		*ignored = append(*ignored, name)
-	}
-	t.only(name, map[string]any(value))
 }

@@ -76,6 +76,9 @@ const (
 	Killed             // it had to be killed, or failed while it ended
 )
 
+// Done is closed once the daemon has ended.
+func (p *Process) Done() <-chan struct{} { return p.Ended }
+
 // Stop asks the daemon to end and, if it does not, makes it. The first SIGTERM
 // lets requests finish, a second one hurries it.
 func (p *Process) Stop(ctx context.Context, patience time.Duration) (End, error) {
@@ -87,15 +90,15 @@ func (p *Process) Stop(ctx context.Context, patience time.Duration) (End, error)
 	switch {
 	case sig == 0:
 		return Crashed, nil
-	case sig == unix.SIGKILL, !p.State.Exited(), p.State.ExitCode() > cleanStatus:
+	case sig == unix.SIGKILL, !p.State.Exited(), p.State.ExitCode() > CleanStatus:
 		return Killed, nil
 	}
 	return Clean, nil
 }
 
-// cleanStatus is what buildkitd exits with when a signal made it end in good
+// CleanStatus is what buildkitd exits with when a signal made it end in good
 // order; a panic gives a higher one.
-const cleanStatus = 1
+const CleanStatus = 1
 
 // Ladder is the order of signals by which a daemon is stopped.
 func Ladder(patience time.Duration) []process.Rung {

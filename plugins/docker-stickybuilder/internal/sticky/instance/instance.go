@@ -37,9 +37,20 @@ type Instance struct {
 	Keep      int          `json:"keep,omitempty"`     // generations of the lineage; 0 means the pool's default
 	MaxBytes  int64        `json:"maxBytes,omitempty"` // of the disk at a commit; 0 means no bound
 	Working   disk.Working `json:"working"`
-	Buildkitd string       `json:"buildkitd"`
-	Config    string       `json:"config,omitempty"` // --config, absolute
+	Driver    string       `json:"driver,omitempty"`    // "" means process
+	Buildkitd string       `json:"buildkitd,omitempty"` // of the process driver
+	Container *Container   `json:"container,omitempty"` // of the docker-container driver
+	Config    string       `json:"config,omitempty"`    // --config, absolute
 	Created   time.Time    `json:"created"`
+
+	DriverOptions map[string]string `json:"driverOptions,omitempty"`
+	Entitlements  []string          `json:"entitlements,omitempty"` // that builds may ask for
+	Platforms     []string          `json:"platforms,omitempty"`    // that the node is said to have
+
+	// Job is the process for which the builder is there: when that has ended, the
+	// supervisor does what down would. Zero if it stays until down.
+	Job     process.ID `json:"job,omitzero"`
+	JobName string     `json:"jobName,omitempty"`
 
 	ReadyTimeout time.Duration `json:"readyTimeout"`
 
@@ -84,6 +95,13 @@ func (r Recovery) String() string {
 		s += ", which costs " + r.Cost
 	}
 	return s
+}
+
+// Container is how buildx runs the daemon.
+type Container struct {
+	Engine string   `json:"engine"` // address of the docker engine
+	Node   string   `json:"node"`   // of the buildx builder
+	Buildx []string `json:"buildx"` // command line of docker buildx
 }
 
 // Current is what was the buildx store's current builder before up.
