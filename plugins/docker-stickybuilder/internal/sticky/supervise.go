@@ -213,8 +213,8 @@ func (s *supervisor) listen(ctx context.Context) (err error) {
 
 const reapEvery = 5 * time.Second
 
-// watch returns when ctx is cancelled or the job has ended. If the daemon dies before, it notes that,
-// cleans up after it, and goes on waiting.
+// watch returns when ctx is cancelled or the job has ended. If the daemon dies before,
+// it notes that, cleans up after it, and goes on waiting.
 func (s *supervisor) watch(ctx context.Context) {
 	tick := time.NewTicker(reapEvery)
 	defer tick.Stop()

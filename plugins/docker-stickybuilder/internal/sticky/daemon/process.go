@@ -39,7 +39,7 @@ func Start(binary, config string, env []string, log, lock *os.File) (*Process, e
 		Unshareflags: syscall.CLONE_NEWNS,
 	}
 	p := &Process{Ended: make(chan struct{})}
-	started := make(chan error)
+	started, identified := make(chan error), make(chan struct{})
 	go func() {
 		// The kernel sends Pdeathsig when the thread that forked ends, so that
 		// thread has to stay until the process has ended.
@@ -50,6 +50,7 @@ func Start(binary, config string, env []string, log, lock *os.File) (*Process, e
 		if err != nil {
 			return
 		}
+		<-identified // even one that ends at once is there until it is waited for
 		_ = cmd.Wait()
 		p.State = cmd.ProcessState
 		close(p.Ended)
@@ -58,10 +59,11 @@ func Start(binary, config string, env []string, log, lock *os.File) (*Process, e
 		return nil, fmt.Errorf("starting %s: %w", binary, err)
 	}
 	id, err := process.Identify(cmd.Process.Pid)
+	close(identified)
 	if err != nil {
 		_ = cmd.Process.Kill()
 		<-p.Ended
-		return nil, fmt.Errorf("starting %s: it ended at once: %w", binary, err)
+		return nil, fmt.Errorf("starting %s: %w", binary, err)
 	}
 	p.ID = id
 	return p, nil
