@@ -31,7 +31,15 @@ func (r *run) image(ctx context.Context, o *original, platform string) (document
 	if err != nil {
 		return document{}, err
 	}
-	layers, err := r.layers(ctx, s, p, prefix)
+	// Before the writing of layers, which uses the spool up.
+	var analysis *ImageAnalysis
+	if r.opts.Analyze {
+		if analysis, err = analyze(ctx, o, s, p, r.opts.Top); err != nil {
+			return document{}, err
+		}
+	}
+	s.release(sp, p)
+	layers, err := r.layers(ctx, s, p, newRoom(sp, o.size()), prefix)
 	if err != nil {
 		return document{}, err
 	}
@@ -42,11 +50,8 @@ func (r *run) image(ctx context.Context, o *original, platform string) (document
 	}
 	res := ImageResult{
 		Platform: platform, SourceDigest: o.descriptor.Digest.String(), Digest: doc.descriptor.Digest.String(), Tree: tree,
-		LayersBefore: len(o.manifest.Layers), LayersAfter: len(layers),
+		LayersBefore: len(o.manifest.Layers), LayersAfter: len(layers), BytesBefore: o.size(),
 		Entries: s.tree.Len(), FileBytes: stats.Live, DeadBytes: s.bytes - stats.Live, DuplicateBytes: stats.Duplicate, SpoolBytes: sp.size(),
-	}
-	for _, l := range o.manifest.Layers {
-		res.BytesBefore += l.Size
 	}
 	for _, l := range layers {
 		if l.kept != nil {
@@ -65,15 +70,11 @@ func (r *run) image(ctx context.Context, o *original, platform string) (document
 		}
 	}
 	r.result.Images = append(r.result.Images, res)
-	if r.opts.Analyze {
-		a, err := analyze(ctx, o, s, p, r.opts.Top)
-		if err != nil {
-			return document{}, err
-		}
-		a.Platform = platform
-		a.realize(layers)
-		r.predict(a, o, s, p)
-		r.result.Analysis.Images = append(r.result.Analysis.Images, a)
+	if analysis != nil {
+		analysis.Platform = platform
+		analysis.realize(layers)
+		r.predict(analysis, o, s, p)
+		r.result.Analysis.Images = append(r.result.Analysis.Images, analysis)
 	}
 	return doc, nil
 }
@@ -145,8 +146,8 @@ type stored struct {
 
 // layers writes, compresses, uploads and reads back the output layers. Who waits
 // for the destination stands beside the compressors, which are as many as there
-// are jobs and as memory has room for.
-func (r *run) layers(ctx context.Context, s *scanned, p *plan.Plan, prefix string) (out []stored, err error) {
+// are jobs and as memory and temporary disk have room for.
+func (r *run) layers(ctx context.Context, s *scanned, p *plan.Plan, room *room, prefix string) (out []stored, err error) {
 	step := r.opts.Progress.Step(prefix + "writing layers")
 	defer func() { step.Done(err) }()
 	below := len(s.kept)
@@ -172,6 +173,9 @@ func (r *run) layers(ctx context.Context, s *scanned, p *plan.Plan, prefix strin
 			case <-ctx.Done():
 				return context.Cause(ctx)
 			}
+			if err := room.enter(ctx, i, int64(p.Layers[i].Cost())); err != nil {
+				return err
+			}
 			giveBack, err := memory.borrow(ctx, r.codec.memory)
 			if err != nil {
 				return err
@@ -185,10 +189,12 @@ func (r *run) layers(ctx context.Context, s *scanned, p *plan.Plan, prefix strin
 				return fmt.Errorf("writing %s: %w", id, err)
 			}
 			out[below+i].written = w
+			room.written(i, w.descriptor.Size)
 			out[below+i].sent, err = r.dst.PutBlob(ctx, w.descriptor, func() (io.ReadCloser, error) {
 				return w.open(func(n int64) { step.Bytes("storing "+id, n, w.descriptor.Size) }), nil
 			})
 			w.remove()
+			room.leave(i)
 			if err != nil {
 				return err
 			}

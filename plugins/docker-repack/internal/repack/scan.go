@@ -146,6 +146,9 @@ func (l layerBlob) scan(ctx context.Context, sp *spool, step progress.Step) (*la
 			return nil, nil, 0, err
 		}
 		fmt.Fprintf(step, "layer %d: %v; asking again\n", l.index, err)
+		if c != nil {
+			c.segment.drop(func(*frame) bool { return true })
+		}
 		select {
 		case <-time.After(time.Duration(try) * pause):
 		case <-ctx.Done():

@@ -33,6 +33,15 @@ type original struct {
 	}
 }
 
+// size is that of the compressed layers, in bytes.
+func (o *original) size() int64 {
+	var n int64
+	for _, l := range o.manifest.Layers {
+		n += l.Size
+	}
+	return n
+}
+
 func (o *original) platform() v1.Platform {
 	return v1.Platform{OS: o.config.OS, Architecture: o.config.Architecture, Variant: o.config.Variant}
 }

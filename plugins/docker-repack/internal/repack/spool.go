@@ -55,13 +55,20 @@ type spool struct {
 	workers chan struct{} // bounds the frames in memory
 	buffers sync.Pool
 
-	mu  sync.Mutex
-	end int64
+	mu    sync.Mutex
+	end   int64
+	freed int64
+	solid bool    // the filesystem makes no holes
+	alone []int64 // by output layer, counted from 1: bytes that only it will read
+	// holes are the parts of the file that nobody will read any more, by where they
+	// begin, and by where they end.
+	holes, holesByEnd map[int64]int64
 }
 
 type frame struct {
 	offset int64 // in the file
 	length int32 // compressed
+	use    use
 	marks  []mark
 }
 
@@ -70,7 +77,10 @@ func newSpool(dir string, jobs int) (*spool, error) {
 	if err != nil {
 		return nil, err
 	}
-	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(frameSize), zstd.WithEncoderConcurrency(jobs))
+	// Left to itself, the fastest level stores what has no repetitions as it is:
+	// base64 and the like would take a third more than in the source.
+	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(frameSize), zstd.WithEncoderConcurrency(jobs),
+		zstd.WithAllLitEntropyCompression(true))
 	if err != nil {
 		remove()
 		return nil, err
@@ -79,12 +89,13 @@ func newSpool(dir string, jobs int) (*spool, error) {
 		file: f, remove: remove, encoder: enc,
 		workers: make(chan struct{}, jobs+1),
 		buffers: sync.Pool{New: func() any { b := make([]byte, 0, frameSize); return &b }},
+		holes:   map[int64]int64{}, holesByEnd: map[int64]int64{},
 	}, nil
 }
 
 func (s *spool) close() { s.remove() }
 
-// size is how much disk the spool takes.
+// size is how much was written to the spool.
 func (s *spool) size() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -242,7 +253,7 @@ func (r *spoolReader) load(g *segment, index int64) error {
 	if r.segment == g && r.index == index {
 		return nil
 	}
-	f := g.frames[index]
+	f := &g.frames[index]
 	if cap(r.packed) < int(f.length) {
 		r.packed = make([]byte, f.length)
 	}

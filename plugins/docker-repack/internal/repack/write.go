@@ -127,9 +127,11 @@ func writeTar(ctx context.Context, w io.Writer, s *scanned, p *plan.Plan, index 
 			continue
 		}
 		c := s.contents[item.Content.Layer]
-		if err := reader.copy(cancelWriter{ctx, t}, c.segment, c.offset(item.Content.Ordinal), item.Inode.Size); err != nil {
+		off := c.offset(item.Content.Ordinal)
+		if err := reader.copy(cancelWriter{ctx, t}, c.segment, off, item.Inode.Size); err != nil {
 			return 0, fmt.Errorf("writing %q: %w", item.Path, err)
 		}
+		c.segment.spool.finished(c.segment, off, item.Inode.Size)
 	}
 	return entries, t.Close()
 }

@@ -1,0 +1,133 @@
+package repack
+
+import "github.com/dockerfactory/dockerfactory/plugins/docker-repack/internal/plan"
+
+const (
+	// nobody and several stand for the layer that reads a frame.
+	nobody, several = 0, -1
+	// diskBlock is what filesystems give disk out in, or a multiple of it.
+	diskBlock = 4 << 10
+)
+
+// A use is who will still read a frame of the spool.
+type use struct {
+	readings int32 // to come
+	layer    int32 // counted from 1, or nobody, or several
+}
+
+// release foretells the spool what the layers of a plan read, and gives back the
+// disk under what none of them does.
+func (s *scanned) release(sp *spool, p *plan.Plan) {
+	for i := range p.Layers {
+		for _, u := range p.Layers[i].Units {
+			segment, off := s.segmentOf(u)
+			for range u.Files() {
+				sp.expect(segment, off, u.Raw, int32(i+1))
+			}
+		}
+	}
+	for _, c := range s.contents {
+		c.segment.drop(func(f *frame) bool { return f.use.readings == 0 })
+	}
+}
+
+func (s *scanned) segmentOf(u *plan.Unit) (*segment, int64) {
+	if !u.HasContent() {
+		return nil, 0
+	}
+	return s.locate(u.First)
+}
+
+// expect tells that an output layer will read the n bytes at off, once more.
+func (s *spool) expect(g *segment, off, n int64, layer int32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for p := range g.pieces(off, n) {
+		u := &p.frame.use
+		u.readings++
+		switch u.layer {
+		case layer, several:
+		case nobody:
+			u.layer = layer
+			s.own(layer, int64(p.frame.length))
+		default:
+			s.own(u.layer, -int64(p.frame.length))
+			u.layer = several
+		}
+	}
+}
+
+// finished tells that one of the expected readings is over. A frame that nobody
+// will read any more leaves the disk.
+func (s *spool) finished(g *segment, off, n int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for p := range g.pieces(off, n) {
+		if p.frame.use.readings--; p.frame.use.readings == 0 {
+			s.free(p.frame)
+		}
+	}
+}
+
+// drop gives the disk of those frames back that are.
+func (g *segment) drop(are func(*frame) bool) {
+	g.spool.mu.Lock()
+	defer g.spool.mu.Unlock()
+	for i := range g.frames {
+		if are(&g.frames[i]) {
+			g.spool.free(&g.frames[i])
+		}
+	}
+}
+
+// free gives the disk under a frame back, as far as the filesystem can: it frees
+// whole blocks, so what lies between neighbours goes with the second of them.
+func (s *spool) free(f *frame) {
+	if s.solid || f.length == 0 {
+		return
+	}
+	from, to := f.offset, f.offset+int64(f.length)
+	first, last := from, to
+	if begin, ok := s.holesByEnd[from]; ok {
+		first = begin
+		delete(s.holesByEnd, from)
+	}
+	if end, ok := s.holes[to]; ok {
+		last = end
+		delete(s.holes, to)
+	}
+	s.holes[first], s.holesByEnd[last] = last, first
+	from, to = max(first, from-diskBlock), min(last, to+diskBlock)
+	if err := punch(s.file, from, to-from); err != nil {
+		s.solid = true // all of it stays, as it would without
+		return
+	}
+	s.freed += int64(f.length)
+	if f.use.layer > nobody {
+		s.own(f.use.layer, -int64(f.length))
+	}
+}
+
+// own counts the bytes that one layer alone will read.
+func (s *spool) own(layer int32, n int64) {
+	for len(s.alone) <= int(layer) {
+		s.alone = append(s.alone, 0)
+	}
+	s.alone[layer] += n
+}
+
+// disk returns how many bytes the spool holds, and how many of them will be gone
+// when one of the layers (counted from 0) has been written.
+func (s *spool) disk(layers func(yield func(int) bool)) (now, soon int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.solid {
+		return s.end, 0
+	}
+	for i := range layers {
+		if i+1 < len(s.alone) {
+			soon += s.alone[i+1]
+		}
+	}
+	return s.end - s.freed, soon
+}
