@@ -8,9 +8,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dockerfactory/dockerfactory/bench/internal/markdown"
+	"github.com/dockerfactory/dockerfactory/bench/internal/measure"
 	"github.com/dockerfactory/dockerfactory/bench/repack/internal/bed"
-	"github.com/dockerfactory/dockerfactory/bench/repack/internal/markdown"
-	"github.com/dockerfactory/dockerfactory/bench/repack/internal/measure"
 )
 
 // A Contest is one image and what each contestant made of it.

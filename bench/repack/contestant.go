@@ -7,8 +7,9 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/dockerfactory/dockerfactory/bench/internal/measure"
+	"github.com/dockerfactory/dockerfactory/bench/internal/registry"
 	"github.com/dockerfactory/dockerfactory/bench/repack/internal/bed"
-	"github.com/dockerfactory/dockerfactory/bench/repack/internal/measure"
 )
 
 // A job is one image to be made smaller, from registry to registry.
@@ -84,7 +85,7 @@ func rivalRepack(ctx context.Context, b *bed.Bed, j job, out string) (measure.Us
 
 func regctl(ctx context.Context, b *bed.Bed, j job) (measure.Usage, error) {
 	argv := []string{b.Tool("regctl")}
-	for _, r := range []*bed.Registry{b.Sources, b.Results} {
+	for _, r := range []*registry.Registry{b.Sources, b.Results} {
 		argv = append(argv, "--host", "reg="+r.Addr+",tls=disabled")
 	}
 	argv = append(argv, "image", "mod", j.source, "--layer-compress", "zstd", "--create", j.dest)

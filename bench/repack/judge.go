@@ -10,8 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/dockerfactory/dockerfactory/bench/internal/measure"
 	"github.com/dockerfactory/dockerfactory/bench/repack/internal/bed"
-	"github.com/dockerfactory/dockerfactory/bench/repack/internal/measure"
 )
 
 // equalTrees asks "docker repack verify" whether two images have the same root

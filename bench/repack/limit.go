@@ -8,9 +8,9 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/dockerfactory/dockerfactory/bench/internal/markdown"
+	"github.com/dockerfactory/dockerfactory/bench/internal/measure"
 	"github.com/dockerfactory/dockerfactory/bench/repack/internal/bed"
-	"github.com/dockerfactory/dockerfactory/bench/repack/internal/markdown"
-	"github.com/dockerfactory/dockerfactory/bench/repack/internal/measure"
 )
 
 // A Limit compares repacking with nothing but compressing.

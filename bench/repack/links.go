@@ -11,10 +11,11 @@ import (
 	"sync"
 	"time"
 
+	"github.com/dockerfactory/dockerfactory/bench/internal/link"
+	"github.com/dockerfactory/dockerfactory/bench/internal/markdown"
+	"github.com/dockerfactory/dockerfactory/bench/internal/measure"
+	"github.com/dockerfactory/dockerfactory/bench/internal/registry"
 	"github.com/dockerfactory/dockerfactory/bench/repack/internal/bed"
-	"github.com/dockerfactory/dockerfactory/bench/repack/internal/link"
-	"github.com/dockerfactory/dockerfactory/bench/repack/internal/markdown"
-	"github.com/dockerfactory/dockerfactory/bench/repack/internal/measure"
 )
 
 // A LinkRow is how long an engine took for one variant of an image over one link.
@@ -32,7 +33,7 @@ type LinkRow struct {
 // A variant is the image as it was, or as somebody repacked it.
 type variant struct {
 	name, repository, tag string
-	registry              *bed.Registry
+	registry              *registry.Registry
 	shape                 bed.Shape
 }
 

@@ -12,9 +12,9 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
+	"github.com/dockerfactory/dockerfactory/bench/internal/markdown"
+	"github.com/dockerfactory/dockerfactory/bench/internal/measure"
 	"github.com/dockerfactory/dockerfactory/bench/repack/internal/bed"
-	"github.com/dockerfactory/dockerfactory/bench/repack/internal/markdown"
-	"github.com/dockerfactory/dockerfactory/bench/repack/internal/measure"
 	"github.com/dockerfactory/dockerfactory/bench/repack/internal/synth"
 )
 

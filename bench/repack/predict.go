@@ -8,8 +8,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/dockerfactory/dockerfactory/bench/internal/measure"
 	"github.com/dockerfactory/dockerfactory/bench/repack/internal/bed"
-	"github.com/dockerfactory/dockerfactory/bench/repack/internal/measure"
 )
 
 // profile is that of the engine which pulls: dockerd with containerd's image store.

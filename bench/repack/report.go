@@ -5,18 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"slices"
 	"strings"
 
-	"github.com/dockerfactory/dockerfactory/bench/repack/internal/markdown"
+	"github.com/dockerfactory/dockerfactory/bench/internal/machine"
 )
 
 // Results are all figures, raw.
 type Results struct {
 	Date         string         `json:"date,omitempty"`
-	Facts        Facts          `json:"facts"`
+	Facts        machine.Facts  `json:"facts"`
 	Contests     []*Contest     `json:"contests,omitempty"`
 	Limit        *Limit         `json:"limit,omitempty"`
 	Memory       []MemoryRow    `json:"memory,omitempty"`
@@ -69,7 +68,7 @@ func (r *Results) write(jsonPath, markdownPath string) error {
 func (r *Results) markdown() string {
 	var s strings.Builder
 	s.WriteString("# docker repack and its peers\n\nWritten by `make bench`; see [bench](../README.md) for what is measured and how.\n\n")
-	r.facts(&s)
+	s.WriteString(r.Facts.Markdown(r.Date))
 	if len(r.Contests) > 0 {
 		s.WriteString("\n## Repacking, from registry to registry\n\n" + contestNote + "\n")
 		for _, c := range r.Contests {
@@ -108,15 +107,3 @@ an unshaped ` + "`docker pull`" + ` with unpacking. "tree" says whether the root
 the files whose content is nowhere in the release before, "changed entries" those that are new or differ in content or metadata, each compressed
 alone in one stream. The builds set all times to one epoch, so that a file that is installed again is the same file.`
 )
-
-func (r *Results) facts(s *strings.Builder) {
-	f := r.Facts
-	rows := [][]string{{"processor", fmt.Sprintf("%s, %d cores", f.CPU, f.Cores)}, {"memory", markdown.MB(f.Memory) + " MB"}, {"system", f.OS + ", Linux " + f.Kernel}}
-	if r.Date != "" {
-		rows = append([][]string{{"date", r.Date}}, rows...)
-	}
-	for _, name := range slices.Sorted(maps.Keys(f.Tools)) {
-		rows = append(rows, []string{name, f.Tools[name]})
-	}
-	s.WriteString(markdown.Table([]string{"", ""}, rows))
-}

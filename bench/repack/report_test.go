@@ -8,9 +8,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dockerfactory/dockerfactory/bench/internal/machine"
+	"github.com/dockerfactory/dockerfactory/bench/internal/measure"
 	"github.com/dockerfactory/dockerfactory/bench/repack/internal/bed"
 	"github.com/dockerfactory/dockerfactory/bench/repack/internal/change"
-	"github.com/dockerfactory/dockerfactory/bench/repack/internal/measure"
 )
 
 func sample() *Results {
@@ -19,7 +20,7 @@ func sample() *Results {
 	}
 	return &Results{
 		Date:  "2024-01-01",
-		Facts: Facts{CPU: "Some CPU", Cores: 2, Memory: 8e9, Kernel: "6.1", OS: "Debian", Tools: map[string]string{"skopeo": "1.9.3"}},
+		Facts: machine.Facts{CPU: "Some CPU", Cores: 2, Memory: 8e9, Kernel: "6.1", OS: "Debian", Tools: map[string]string{"skopeo": "1.9.3"}},
 		Contests: []*Contest{{
 			Image: "python", Source: bed.Shape{Bytes: 600e6, Layers: 8, Largest: 300e6}, Pull: 20 * time.Second,
 			Entries: []ContestRow{
@@ -128,19 +129,6 @@ func TestEnough(t *testing.T) {
 	}{{nil, false}, {[]measure.Usage{s}, false}, {[]measure.Usage{s, s}, false}, {[]measure.Usage{s, s, s}, true}, {[]measure.Usage{{Wall: time.Minute}}, true}} {
 		if got := enough(c.runs, 3, 10*time.Second); got != c.want {
 			t.Errorf("enough after %d runs = %t", len(c.runs), got)
-		}
-	}
-}
-
-func TestVersion(t *testing.T) {
-	for text, want := range map[string]string{
-		"go version go1.26.1 linux/amd64": "1.26.1",
-		"docker-repack 0.5.0\n":           "0.5.0",
-		"/x/regctl: go1.26.1\n\tpath\tgithub.com/regclient/regclient/cmd/regctl\n\tmod\tx\n\tdep\tgithub.com/regclient/regclient\tv0.9.0\th1:x\n": "v0.9.0",
-		"*** Zstandard CLI (64-bit) v1.5.4, by Yann Collet ***":                                                                                   "v1.5.4",
-	} {
-		if got := version(text); got != want {
-			t.Errorf("version(%q) = %q, want %q", text, got, want)
 		}
 	}
 }

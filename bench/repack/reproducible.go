@@ -6,8 +6,8 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"github.com/dockerfactory/dockerfactory/bench/internal/markdown"
 	"github.com/dockerfactory/dockerfactory/bench/repack/internal/bed"
-	"github.com/dockerfactory/dockerfactory/bench/repack/internal/markdown"
 )
 
 // A Reproduction is the digest that came out with so many workers.

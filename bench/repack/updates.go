@@ -6,9 +6,9 @@ import (
 	"os"
 	"strconv"
 
+	"github.com/dockerfactory/dockerfactory/bench/internal/markdown"
 	"github.com/dockerfactory/dockerfactory/bench/repack/internal/bed"
 	"github.com/dockerfactory/dockerfactory/bench/repack/internal/change"
-	"github.com/dockerfactory/dockerfactory/bench/repack/internal/markdown"
 )
 
 const (

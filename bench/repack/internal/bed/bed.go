@@ -9,9 +9,9 @@ import (
 	"path/filepath"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
-	"github.com/dockerfactory/dockerfactory/bench/repack/internal/measure"
+	"github.com/dockerfactory/dockerfactory/bench/internal/exclusive"
+	"github.com/dockerfactory/dockerfactory/bench/internal/measure"
+	"github.com/dockerfactory/dockerfactory/bench/internal/registry"
 	"github.com/dockerfactory/dockerfactory/shared/fault"
 	"github.com/dockerfactory/dockerfactory/testbed"
 )
@@ -29,8 +29,8 @@ type Bed struct {
 	Path    string // PATH that finds all tools
 	Ours    string // the docker-repack of this checkout
 	Rival   string // docker-repack of crates.io
-	Sources *Registry
-	Results *Registry
+	Sources *registry.Registry
+	Results *registry.Registry
 	Log     func(format string, args ...any)
 
 	images         string // directory of the Dockerfiles
@@ -68,7 +68,7 @@ func Open(ctx context.Context, cache string, log func(string, ...any)) (*Bed, er
 	if env.Docker == "" {
 		return nil, fault.Hint(errors.New("looking for the docker CLI: the testbed has none"), "run go run ./testbed/cmd/testbed up --profile test")
 	}
-	if b.lock, err = lock(cache); err != nil {
+	if b.lock, err = exclusive.Lock(cache); err != nil {
 		return nil, err
 	}
 	if err := b.clean(); err != nil {
@@ -91,10 +91,10 @@ func Open(ctx context.Context, cache string, log func(string, ...any)) (*Bed, er
 }
 
 func (b *Bed) start(ctx context.Context, engineTools map[string]string) (err error) {
-	if b.Sources, err = StartRegistry(ctx, b.Tool("registry"), filepath.Join(b.Cache, "sources")); err != nil {
+	if b.Sources, err = registry.Start(ctx, b.Tool("registry"), filepath.Join(b.Cache, "sources")); err != nil {
 		return err
 	}
-	if b.Results, err = StartRegistry(ctx, b.Tool("registry"), filepath.Join(b.Scratch, "results")); err != nil {
+	if b.Results, err = registry.Start(ctx, b.Tool("registry"), filepath.Join(b.Scratch, "results")); err != nil {
 		return err
 	}
 	b.engine, err = b.startEngine(ctx, engineTools)
@@ -106,29 +106,12 @@ func (b *Bed) Close() error {
 	if b.engine != nil {
 		b.engine.stop()
 	}
-	for _, r := range []*Registry{b.Sources, b.Results} {
+	for _, r := range []*registry.Registry{b.Sources, b.Results} {
 		if r != nil {
 			r.Stop()
 		}
 	}
 	return errors.Join(b.clean(), b.lock.Close())
-}
-
-// lock sees to it that only one benchmark works in a cache, and on a machine whose
-// benchmarks share it. It is held until the file is closed.
-func lock(cache string) (*os.File, error) {
-	if err := os.MkdirAll(cache, 0o755); err != nil {
-		return nil, fmt.Errorf("locking the cache: %w", err)
-	}
-	f, err := os.OpenFile(filepath.Join(cache, ".lock"), os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return nil, fmt.Errorf("locking the cache: %w", err)
-	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		f.Close()
-		return nil, fault.Hint(fmt.Errorf("locking the cache %s: another benchmark runs (%w)", cache, err), "wait for it, or choose another directory with -cache")
-	}
-	return f, nil
 }
 
 func (b *Bed) clean() error {

@@ -6,7 +6,8 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/dockerfactory/dockerfactory/bench/repack/internal/measure"
+	"github.com/dockerfactory/dockerfactory/bench/internal/measure"
+	"github.com/dockerfactory/dockerfactory/bench/internal/registry"
 )
 
 // caBundle is where Debian keeps the certificates of those whom it trusts. Builds
@@ -31,7 +32,7 @@ func (b *Bed) StartBuildKit(ctx context.Context, dir string) (*BuildKit, error) 
 	if err != nil {
 		return nil, fmt.Errorf("starting buildkitd: %w", err)
 	}
-	for _, r := range []*Registry{b.Sources, b.Results} {
+	for _, r := range []*registry.Registry{b.Sources, b.Results} {
 		config = fmt.Appendf(config, "\n[registry.%q]\n  http = true\n", r.Addr)
 	}
 	own := filepath.Join(dir, "buildkitd.toml")

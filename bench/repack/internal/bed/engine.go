@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/dockerfactory/dockerfactory/bench/repack/internal/measure"
+	"github.com/dockerfactory/dockerfactory/bench/internal/measure"
 )
 
 const containerdConfig = `version = 3

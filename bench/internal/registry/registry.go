@@ -1,4 +1,5 @@
-package bed
+// Package registry starts registries that are a benchmark's own.
+package registry
 
 import (
 	"context"
@@ -9,10 +10,10 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/dockerfactory/dockerfactory/bench/repack/internal/measure"
+	"github.com/dockerfactory/dockerfactory/bench/internal/measure"
 )
 
-const registryConfig = `version: 0.1
+const config = `version: 0.1
 log: {level: error, accesslog: {disabled: true}}
 storage:
   filesystem: {rootdirectory: %s}
@@ -28,9 +29,9 @@ type Registry struct {
 	daemon *measure.Daemon
 }
 
-// StartRegistry starts binary on a free loopback port. What an earlier one left
+// Start starts binary on a free loopback port. What an earlier one left
 // in dir is served again.
-func StartRegistry(ctx context.Context, binary, dir string) (*Registry, error) {
+func Start(ctx context.Context, binary, dir string) (*Registry, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("starting a registry: %w", err)
 	}
@@ -40,13 +41,13 @@ func StartRegistry(ctx context.Context, binary, dir string) (*Registry, error) {
 	}
 	r := &Registry{Addr: l.Addr().String(), Dir: filepath.Join(dir, "data")}
 	l.Close()
-	config := filepath.Join(dir, "config.yml")
-	if err := os.WriteFile(config, fmt.Appendf(nil, registryConfig, r.Dir, r.Addr), 0o644); err != nil {
+	file := filepath.Join(dir, "config.yml")
+	if err := os.WriteFile(file, fmt.Appendf(nil, config, r.Dir, r.Addr), 0o644); err != nil {
 		return nil, fmt.Errorf("starting a registry: %w", err)
 	}
 	client := &http.Client{Timeout: time.Second, Transport: &http.Transport{Proxy: nil}}
 	env := append(os.Environ(), "OTEL_TRACES_EXPORTER=none", "OTEL_METRICS_EXPORTER=none", "OTEL_LOGS_EXPORTER=none")
-	r.daemon, err = measure.StartDaemon(ctx, measure.Command{Argv: []string{binary, "serve", config}, Env: env, Dir: "/"},
+	r.daemon, err = measure.StartDaemon(ctx, measure.Command{Argv: []string{binary, "serve", file}, Env: env, Dir: "/"},
 		filepath.Join(dir, "log"), func() bool {
 			resp, err := client.Get("http://" + r.Addr + "/v2/") //nolint:noctx // has a timeout
 			if err == nil {
