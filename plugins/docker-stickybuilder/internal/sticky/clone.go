@@ -82,7 +82,7 @@ var nowhere = disk.Lineage{Key: "\n"}
 // clone lends the working copy. notes say which fallbacks were passed over.
 func (h Host) clone(ctx context.Context, pool Disk, i *instance.Instance, o UpOptions, r progress.Reporter) (lock *durable.Lock, notes []string, err error) {
 	err = progress.Do(r, "cloning disk "+i.Disk, func(step progress.Step) error {
-		own := i.Working.Lineage
+		own, before := i.Working.Lineage, traffic(pool)
 		from := nowhere
 		if !o.Empty {
 			if from, notes, err = source(ctx, pool, own, Fallbacks(own, o.Fallback, o.Bases), step); err != nil {
@@ -92,6 +92,7 @@ func (h Host) clone(ctx context.Context, pool Disk, i *instance.Instance, o UpOp
 		w, l, err := pool.Clone(ctx, own, from, i.Working.ID, step)
 		if err == nil {
 			i.Working, lock = *w, l
+			i.Working.Clone.Traffic = traffic(pool).Since(before)
 			fmt.Fprintf(step, "%s: %s\n", w.Clone.Method, first(w.Parent, own.Name()))
 		}
 		return err

@@ -94,7 +94,7 @@ func (h Host) end(ctx context.Context, i *instance.Instance, stop instance.Stop,
 		return report, errors.Join(failed, err)
 	}
 	// What cannot be told to later steps must not keep the builder from its end.
-	return report, errors.Join(failed, restoreEnv(i.Environment, env), dir.RemoveSocketDir(), h.State.Archive(i.Name))
+	return report, errors.Join(failed, restoreEnv(i.Environment, env), dir.RemoveSocketDir(), h.keep(i, report), h.State.Archive(i.Name))
 }
 
 // askSupervisor leaves the request, signals, and waits until the supervisor has
@@ -200,7 +200,9 @@ func (h Host) replaceSupervisor(ctx context.Context, dir instance.Dir, i *instan
 	}
 	process.KillUsers(run.Namespace, i.Working.Root)
 	process.KillCgroup(dir.Cgroup())
-	e := ending{host: h, dir: dir, inst: i, run: run, policy: history.Policy(stop.Policy), onConflict: ConflictPolicy(stop.OnConflict), phase: func(string) {}}
+	e := ending{host: h, dir: dir, inst: i, run: run, policy: history.Policy(stop.Policy), onConflict: ConflictPolicy(stop.OnConflict)}
+	e.clock = &stopwatch{now: h.Now}
+	e.phase = e.clock.enter
 	if !run.Supervisor.IsZero() {
 		e.unseen = "the supervisor died"
 	}
@@ -260,12 +262,11 @@ func (e ending) bringHome(ctx context.Context, home Remote) (*Report, error) {
 
 // committed reports for a supervisor that died after it had moved the head.
 func (e ending) committed(head *disk.Generation) *Report {
-	return &Report{
-		Name: e.inst.Name, Decision: Committed, Reason: "it was committed before the supervisor died", Policy: string(e.policy),
-		Disk: e.inst.Disk, Key: head.Lineage.Key, Ref: head.Lineage.Ref, Platform: head.Lineage.Platform, Origin: head.Origin.Name(), Parent: head.Parent, Generation: head.ID, Head: head.ID,
-		BuildkitVersion: head.BuildkitVersion, CleanShutdown: head.CleanShutdown, Started: e.inst.Created, Stopped: e.host.Now().UTC(),
-		Summary: head.Builds, Builds: e.builds(),
-	}
+	r := begun(e.inst, e.run)
+	r.Decision, r.Reason, r.Policy = Committed, "it was committed before the supervisor died", string(e.policy)
+	r.Generation, r.Head, r.CleanShutdown, r.Stopped = head.ID, head.ID, head.CleanShutdown, e.host.Now().UTC()
+	r.Summary, r.Builds = head.Builds, e.builds()
+	return r
 }
 
 func (e ending) builds() []history.Build {

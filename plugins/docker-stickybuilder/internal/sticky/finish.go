@@ -33,7 +33,7 @@ func (s *supervisor) finish(ctx context.Context) error {
 	if err != nil {
 		s.say("%v", err)
 	}
-	e := ending{host: s.host, dir: s.dir, inst: s.inst, run: s.run, lock: s.lock, phase: s.phase, moved: s.moved}
+	e := ending{host: s.host, dir: s.dir, inst: s.inst, run: s.run, lock: s.lock, phase: s.phase, clock: &s.clock, moved: s.moved}
 	var orphaned string
 	if request == nil {
 		request, orphaned = s.orphaned()
@@ -102,6 +102,7 @@ type ending struct {
 	unseen     string   // why builds may have gone unseen
 	lock       *os.File // of the working copy, held since it was made or taken over; nil if that is gone
 	phase      func(string)
+	clock      *stopwatch              // that phase tells
 	moved      func(done, total int64) // bytes of the commit; nil for nobody
 
 	bytes, pruned int64  // of the disk, if it has a bound: what it holds and what was removed
@@ -116,20 +117,13 @@ func (e ending) decide(ctx context.Context) (*Report, error) {
 		e.unseen = "the journal is damaged"
 	}
 	story.End()
-	w := &e.inst.Working
-	r := &Report{
-		Name: e.inst.Name, Policy: string(e.policy), Disk: e.inst.Disk,
-		Key: w.Lineage.Key, Ref: w.Lineage.Ref, Platform: w.Lineage.Platform, Parent: w.Parent, Origin: w.Origin.Name(),
-		ReadOnly: e.inst.ReadOnly, Bytes: e.bytes, PrunedBytes: e.pruned, Recovered: e.inst.Recovered,
-		BuildkitVersion: e.run.BuildkitVersion, CleanShutdown: e.clean, Started: e.inst.Created,
-		Summary: story.Tally(), Builds: story.Builds,
-	}
-	if r.Builds == nil {
-		r.Builds = []history.Build{}
-	}
+	r := begun(e.inst, e.run)
+	r.Policy, r.Bytes, r.PrunedBytes = string(e.policy), e.bytes, e.pruned
+	r.CleanShutdown, r.Crash, r.Summary = e.clean, first(e.run.Crash, story.Exit), story.Tally()
+	r.Builds = append(r.Builds, story.Builds...)
 	nameBuilds(e.inst, r.Builds)
 	commit, reason := e.policy.Decide(history.Facts{
-		Builds: r.Summary, ReadOnly: e.inst.ReadOnly, Because: e.inst.Because, Crash: first(e.run.Crash, story.Exit), Unseen: e.unseen,
+		Builds: r.Summary, ReadOnly: e.inst.ReadOnly, Because: e.inst.Because, Crash: r.Crash, Unseen: e.unseen,
 	})
 	if e.override != "" {
 		commit, reason = false, e.override
@@ -141,7 +135,8 @@ func (e ending) decide(ctx context.Context) (*Report, error) {
 	if err != nil {
 		r.Error, r.Hint = err.Error(), fault.HintOf(err)
 	}
-	r.Stopped = e.host.Now().UTC()
+	e.clock.enter("")
+	r.Durations, r.Stopped = e.clock.durations(), e.host.Now().UTC()
 	return r, errors.Join(err, durable.WriteJSON(e.dir.File(instance.Report), r, 0o600))
 }
 
@@ -225,10 +220,12 @@ func (e ending) commit(ctx context.Context, pool Disk, r *Report) error {
 	}
 	e.phase(instance.PhaseSaving)
 	c := contest{policy: e.onConflict, keep: e.inst.Keep}
+	before := traffic(pool)
 	g, err := pool.Commit(ctx, w, disk.Generation{
 		BuildkitVersion: e.run.BuildkitVersion, Builder: e.inst.Name, CleanShutdown: e.clean, Builds: r.Summary,
 		Work: history.Story{Builds: r.Builds}.Work(),
 	}, c.rule)
+	r.Commit = traffic(pool).Since(before)
 	switch {
 	case errors.Is(err, disk.ErrConflict):
 		r.Decision, r.Reason, r.Contest = Conflict, r.Reason+", but "+c.lost(), c.outcome

@@ -91,9 +91,24 @@ type Remote interface {
 	Forget(ctx context.Context, id string) error
 }
 
+// A Metered disk counts what it exchanges with its home.
+type Metered interface {
+	Disk
+	Traffic() disk.Traffic // since it was opened
+}
+
+// traffic is that of a Metered disk, and none of any other.
+func traffic(d Disk) disk.Traffic {
+	if m, ok := d.(Metered); ok {
+		return m.Traffic()
+	}
+	return disk.Traffic{}
+}
+
 var (
-	_ Disk   = (*dirpool.Pool)(nil)
-	_ Remote = (*ocidisk.Disk)(nil)
+	_ Disk    = (*dirpool.Pool)(nil)
+	_ Remote  = (*ocidisk.Disk)(nil)
+	_ Metered = (*ocidisk.Disk)(nil)
 )
 
 // openDisk opens the disk that a --disk value names, which keeps keep generations

@@ -12,21 +12,28 @@ import (
 type Decision string
 
 const (
-	Committed Decision = "commit"   // it is the disk's head now
-	Discarded Decision = "discard"  // it is gone, and the head as it was
-	Conflict  Decision = "conflict" // it is kept beside the head, which another job moved meanwhile
-	Pending   Decision = "pending"  // it is kept on this machine, since the disk's home could not take it
-	Idle      Decision = "none"     // no builder of that name was up
+	Committed Decision = "commit"    // it is the disk's head now
+	Discarded Decision = "discard"   // it is gone, and the head as it was
+	Conflict  Decision = "conflict"  // it is kept beside the head, which another job moved meanwhile
+	Pending   Decision = "pending"   // it is kept on this machine, since the disk's home could not take it
+	Idle      Decision = "none"      // no builder of that name was up
+	Undecided Decision = "undecided" // the builder is up, and down will decide
 )
 
-// A Report says how a builder's run ended. Its JSON form is what
-// `down --format json` prints; it is stable: fields may be added, none is renamed
-// or removed.
+// Decisions are all that a Report may have.
+var Decisions = []Decision{Committed, Discarded, Conflict, Pending, Undecided, Idle}
+
+// A Report says what a builder has built, how its run ended, and what that took. Its
+// JSON form is what `down --format json` and `report --format json` print; it is
+// stable: fields may be added, none is renamed or removed.
 type Report struct {
 	Name     string   `json:"name"`
 	Decision Decision `json:"decision"`
 	Reason   string   `json:"reason"`
 	Policy   string   `json:"policy,omitempty"`
+
+	Driver       string   `json:"driver,omitempty"`
+	Entitlements []string `json:"entitlements,omitempty"` // that builds might ask for
 
 	Disk       string `json:"disk,omitempty"`
 	Key        string `json:"key,omitempty"`
@@ -37,6 +44,14 @@ type Report struct {
 	Parent     string `json:"parent,omitempty"`     // generation that the job began with, "" if it began empty
 	Generation string `json:"generation,omitempty"` // generation that the job wrote, "" if discarded
 	Head       string `json:"head,omitempty"`       // the disk's head after the decision
+
+	ParentCreated    time.Time    `json:"parentCreated,omitzero"`
+	ParentAgeSeconds *float64     `json:"parentAgeSeconds,omitempty"`  // when the job began
+	Cache            string       `json:"cache,omitempty"`             // "warm" or "cold", at the beginning
+	Clone            disk.Clone   `json:"clone,omitzero"`              // how the job got its disk
+	ReadyMillis      int64        `json:"readyMilliseconds,omitempty"` // buildkitd's own start
+	Durations                     // of its end
+	Commit           disk.Traffic `json:"commitTraffic,omitzero"` // with the disk's home
 
 	Bytes       int64 `json:"bytes,omitempty"`       // of the disk at its end, if it has a bound
 	PrunedBytes int64 `json:"prunedBytes,omitempty"` // removed to keep to it
@@ -51,7 +66,8 @@ type Report struct {
 	Contest *Contest `json:"contest,omitempty"`
 
 	BuildkitVersion string          `json:"buildkitVersion,omitempty"`
-	CleanShutdown   bool            `json:"cleanShutdown"` // buildkitd ended when asked, without SIGKILL
+	CleanShutdown   bool            `json:"cleanShutdown"`   // buildkitd ended when asked, without SIGKILL
+	Crash           string          `json:"crash,omitempty"` // how buildkitd died by itself
 	Started         time.Time       `json:"started,omitzero"`
 	Stopped         time.Time       `json:"stopped,omitzero"`
 	Summary         disk.Tally      `json:"summary"`

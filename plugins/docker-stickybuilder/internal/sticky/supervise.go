@@ -28,6 +28,7 @@ type supervisor struct {
 	run     instance.Run
 	lock    *os.File
 	log     io.Writer
+	clock   stopwatch // of the phases
 	daemon  runner
 	engine  *container.Engine // of the docker-container driver
 	client  *client.Client
@@ -55,7 +56,7 @@ func (h Host) Supervise(ctx context.Context, name string, ready io.WriteCloser, 
 	if err != nil {
 		return errors.Join(err, announce(ready, err))
 	}
-	s := &supervisor{host: h, dir: dir, inst: inst, lock: lock, log: log, watched: make(chan error, 1)}
+	s := &supervisor{host: h, dir: dir, inst: inst, lock: lock, log: log, clock: stopwatch{now: h.Now}, watched: make(chan error, 1)}
 	err = s.start(ctx)
 	heard := announce(ready, err)
 	ready.Close()
@@ -82,6 +83,7 @@ func (s *supervisor) say(format string, args ...any) {
 
 func (s *supervisor) phase(p string) {
 	s.run.Phase = p
+	s.clock.enter(p)
 	s.say("phase %s", p)
 	if err := s.dir.SaveRun(s.run); err != nil {
 		s.say("%v", err)

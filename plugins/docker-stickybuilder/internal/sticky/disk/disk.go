@@ -67,12 +67,13 @@ func (t Tally) Total() int { return t.OK + t.Failed + t.Cancelled + t.Lost + t.R
 
 // Working is a job's private, writable clone.
 type Working struct {
-	ID      string  `json:"id"`                // becomes the generation's id at commit
-	Root    string  `json:"root"`              // directory for buildkitd's root
-	Backing string  `json:"backing,omitempty"` // directory on the filesystem that holds Root's in a file; "" if none does
-	Lineage Lineage `json:"lineage"`
-	Parent  string  `json:"parent,omitempty"` // generation it is a clone of; "" if it started empty
-	Clone   Clone   `json:"clone"`
+	ID      string    `json:"id"`                // becomes the generation's id at commit
+	Root    string    `json:"root"`              // directory for buildkitd's root
+	Backing string    `json:"backing,omitempty"` // directory on the filesystem that holds Root's in a file; "" if none does
+	Lineage Lineage   `json:"lineage"`
+	Parent  string    `json:"parent,omitempty"`       // generation it is a clone of; "" if it started empty
+	Born    time.Time `json:"parentCreated,omitzero"` // when Parent was committed
+	Clone   Clone     `json:"clone"`
 
 	Origin Lineage    `json:"origin,omitzero"` // lineage that Parent is of, if it is another
 	Chain  []Ancestor `json:"chain,omitempty"` // Parent, its parent, and so on
@@ -88,7 +89,7 @@ func (w *Working) From(source *Generation) {
 	if source == nil {
 		return
 	}
-	w.Parent = source.ID
+	w.Parent, w.Born = source.ID, source.Created
 	if source.Lineage != w.Lineage {
 		w.Origin = source.Lineage
 	}
@@ -114,11 +115,15 @@ func (w *Working) Describe(g Generation, now time.Time) Generation {
 
 // Clone says how a working copy was made.
 type Clone struct {
-	Method       string `json:"method"` // "empty", "snapshot", "reflink" or "copy"
-	Milliseconds int64  `json:"milliseconds"`
+	Method       string `json:"method"`            // "empty", "snapshot", "reflink" or "copy"
+	Milliseconds int64  `json:"milliseconds"`      // in all
 	Entries      int64  `json:"entries,omitempty"` // directory entries made, one by one
 	Bytes        int64  `json:"bytes,omitempty"`   // bytes moved
 	Why          string `json:"why,omitempty"`     // why heads are copied on this disk, "" if they are not
+
+	// Of a disk whose home is elsewhere: what it took to have the head here.
+	RestoreMilliseconds int64   `json:"restoreMilliseconds,omitempty"` // of Milliseconds
+	Traffic             Traffic `json:"traffic,omitzero"`
 }
 
 // Warm reports whether the clone began with a former job's state.

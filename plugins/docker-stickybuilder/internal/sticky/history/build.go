@@ -29,9 +29,11 @@ const (
 // A Build is one solve as reports show it. The JSON form is stable: fields may
 // be added, none is renamed or removed.
 type Build struct {
-	Ref         string    `json:"ref"`              // BuildKit's id of the build
-	Name        string    `json:"name"`             // bake target, or else build context and Dockerfile, as far as they are known
-	Target      string    `json:"target,omitempty"` // stage asked for
+	Ref         string    `json:"ref"`                // BuildKit's id of the build
+	Name        string    `json:"name"`               // bake target, or else build context and Dockerfile, as far as they are known
+	Target      string    `json:"target,omitempty"`   // stage asked for
+	Frontend    string    `json:"frontend,omitempty"` // such as "dockerfile.v0"
+	Platform    string    `json:"platform,omitempty"` // asked for, "" for the builder's own
 	Outcome     Outcome   `json:"outcome"`
 	CachedSteps int       `json:"cachedSteps"`
 	TotalSteps  int       `json:"totalSteps"`      // what was computed, see package steps; 0 for a build that is lost
@@ -48,6 +50,8 @@ func fromRecord(r *controlapi.BuildHistoryRecord) Build {
 		Ref:         clean(r.Ref),
 		Name:        buildName(r.FrontendAttrs),
 		Target:      clean(r.FrontendAttrs["target"]),
+		Frontend:    clean(r.Frontend),
+		Platform:    clean(r.FrontendAttrs["platform"]),
 		Outcome:     Running,
 		CachedSteps: int(r.NumCachedSteps),
 		TotalSteps:  int(r.NumTotalSteps),

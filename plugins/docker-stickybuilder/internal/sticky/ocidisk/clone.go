@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -45,10 +46,13 @@ func (d *Disk) clone(ctx context.Context, l, from disk.Lineage, id string, step 
 		return nil, nil, err
 	}
 	at := local("none")
+	var restored time.Duration
 	if source != nil {
+		asked := d.options.Now()
 		if source, err = d.fetch(ctx, from, source, step); err != nil {
 			return nil, nil, err
 		}
+		restored = d.options.Now().Sub(asked)
 		at = local(source.id())
 		d.touch(source.id())
 	}
@@ -73,7 +77,7 @@ func (d *Disk) clone(ctx context.Context, l, from disk.Lineage, id string, step 
 	if source != nil {
 		clone.From(&source.record.Generation)
 	}
-	clone.Clone.Milliseconds = d.options.Now().Sub(began).Milliseconds()
+	clone.Clone.Milliseconds, clone.Clone.RestoreMilliseconds = d.options.Now().Sub(began).Milliseconds(), restored.Milliseconds()
 	return &clone, lock, nil
 }
 

@@ -108,6 +108,9 @@ func (d *Disk) lock(ctx context.Context, l disk.Lineage) (*durable.Lock, error) 
 	return lock, err
 }
 
+// Traffic is what was exchanged with the registry since the disk was opened.
+func (d *Disk) Traffic() disk.Traffic { return disk.Traffic(d.client.Traffic()) }
+
 // CheckCommit says, before anything is done, why commits would not be possible.
 func (d *Disk) CheckCommit(ctx context.Context) error {
 	return d.explain(d.client.CheckPush(ctx))

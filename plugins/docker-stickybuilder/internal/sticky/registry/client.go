@@ -39,6 +39,7 @@ type Client struct {
 	repo    name.Repository
 	options Options
 	plain   *http.Client
+	meter   *meter
 
 	mu     sync.Mutex
 	scheme string
@@ -68,7 +69,9 @@ func Open(repository string, o Options) (*Client, error) {
 		t.MaxIdleConnsPerHost = 16
 		o.Transport = t
 	}
-	c := &Client{repo: repo, options: o, scheme: repo.Scheme()}
+	counted := &meter{base: o.Transport}
+	o.Transport = counted
+	c := &Client{repo: repo, options: o, meter: counted, scheme: repo.Scheme()}
 	c.plain = &http.Client{Transport: transport.NewUserAgent(o.Transport, o.UserAgent)}
 	return c, nil
 }

@@ -277,3 +277,45 @@ func TestNames(t *testing.T) {
 		}
 	}
 }
+
+// The meter agrees with what has arrived at the other side, failed tries included.
+func TestTraffic(t *testing.T) {
+	f, c := serve(t, plain, registry.Options{})
+	var sent, received int64
+	f.fault = func(n int, w http.ResponseWriter, r *http.Request) bool {
+		if n == 1 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return true
+		}
+		return false
+	}
+	inner := f.inner
+	f.inner = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		rec := httptest.NewRecorder()
+		inner.ServeHTTP(rec, r)
+		f.mu.Lock()
+		sent, received = sent+int64(len(body)), received+int64(rec.Body.Len())
+		f.mu.Unlock()
+		for k, v := range rec.Header() {
+			w.Header()[k] = v
+		}
+		w.WriteHeader(rec.Code)
+		_, _ = w.Write(rec.Body.Bytes())
+	})
+	data := bytes.Repeat([]byte("0123456789"), 5000)
+	digest, _, err := c.PutBlob(t.Context(), data, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = c.GetBlob(t.Context(), digest, nil, func(r io.Reader) error { _, err := io.Copy(io.Discard, r); return err })
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := c.Traffic()
+	want := registry.Traffic{Requests: int64(len(f.requests)), SentBytes: sent, ReceivedBytes: received}
+	if got != want || got.SentBytes < int64(len(data)) || got.ReceivedBytes < int64(len(data)) {
+		t.Errorf("got %+v want %+v", got, want)
+	}
+}
