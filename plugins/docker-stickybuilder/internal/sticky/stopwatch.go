@@ -15,8 +15,7 @@ type Durations struct {
 	CommitMillis int64 `json:"commitMilliseconds"` // making the working copy a generation, with uploads
 }
 
-// A stopwatch adds up how long each phase took. The zero value has no clock and
-// measures nothing.
+// A stopwatch adds up how long each phase took. A nil one measures nothing.
 type stopwatch struct {
 	now   func() time.Time
 	phase string
@@ -26,7 +25,7 @@ type stopwatch struct {
 
 // enter ends one phase and begins the next; "" stops.
 func (w *stopwatch) enter(phase string) {
-	if w.now == nil {
+	if w == nil {
 		return
 	}
 	now := w.now()
@@ -40,6 +39,9 @@ func (w *stopwatch) enter(phase string) {
 }
 
 func (w *stopwatch) durations() Durations {
+	if w == nil {
+		return Durations{}
+	}
 	return Durations{
 		DrainMillis:  w.took[instance.PhaseDraining].Milliseconds(),
 		PruneMillis:  w.took[instance.PhasePruning].Milliseconds(),
