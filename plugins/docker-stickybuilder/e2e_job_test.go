@@ -164,7 +164,7 @@ func (j *job) sticky(v any, args ...string) {
 	}
 }
 
-type upped struct{ Name, Driver, Endpoint, State, Generation, Cache string }
+type upped struct{ Mode, Name, Driver, Endpoint, State, Generation, Cache string }
 
 type build struct {
 	Ref, Name, Target, Outcome, Error string

@@ -105,7 +105,8 @@ func TestSideBySide(t *testing.T) {
 		t.Errorf("somebody else's name: %v", err)
 	}
 	env := filepath.Join(t.TempDir(), "github")
-	j.env = append(j.env, "GITHUB_ENV="+env)
+	outputs := filepath.Join(t.TempDir(), "outputs")
+	j.env = append(j.env, "GITHUB_ENV="+env, "GITHUB_OUTPUT="+outputs)
 	j.upNamed("a")
 	j.upNamed("b", "--no-use")
 	inspect := func() string {
@@ -129,6 +130,9 @@ func TestSideBySide(t *testing.T) {
 	}
 	if got := inspect(); got != "mine" {
 		t.Errorf("current %q", got)
+	}
+	if text, err := os.ReadFile(outputs); err != nil || !strings.HasPrefix(string(text), "mode=sticky\nreason=\nname=a\ndriver=process\nendpoint=unix:///") || !strings.Contains(string(text), "\ncache=cold\n") {
+		t.Errorf("outputs %q, %v", text, err)
 	}
 	if text, err := os.ReadFile(env); err != nil || string(text) != "BUILDX_BUILDER=a\nBUILDX_BUILDER=\n" {
 		t.Errorf("environment %q, %v", text, err)

@@ -41,11 +41,12 @@ GENERATION  -
 func TestUpTable(t *testing.T) {
 	var b bytes.Buffer
 	w := tabwriter.NewWriter(&b, 0, 4, 2, ' ', 0)
-	if err := upTable(w, &sticky.Upped{Name: "n", Driver: "process", Endpoint: "unix:///s", Disk: "dir:/p", Key: "k", Cache: "cold", Clone: disk.Clone{Method: "empty", Milliseconds: 3}, ReadyMillis: 90}); err != nil {
+	if err := upTable(w, &sticky.Upped{Mode: "sticky", Name: "n", Driver: "process", Endpoint: "unix:///s", Disk: "dir:/p", Key: "k", Cache: "cold", Clone: disk.Clone{Method: "empty", Milliseconds: 3}, ReadyMillis: 90}); err != nil {
 		t.Fatal(err)
 	}
 	w.Flush()
-	const want = `NAME        n
+	const want = `MODE        sticky
+NAME        n
 DRIVER      process
 ENDPOINT    unix:///s
 DISK        dir:/p

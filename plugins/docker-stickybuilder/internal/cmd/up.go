@@ -100,6 +100,11 @@ Pipelines, GitLab, Buildkite and others are known by the names of their processe
 30 s, then its disk is committed or discarded as by "down". The decision is shown by
 "status" and by the next "up", "down" or "recover".
 
+If there can be no builder, the command fails. With --degraded-ok it warns and succeeds,
+with "mode": "degraded" and the reason in the result. On GitHub the step's outputs are
+mode (sticky or degraded), reason, name, driver, endpoint, cache (warm or cold) and
+generation, and a degraded job says so in its summary and in an annotation.
+
 A builder that is up already is left as it is, and described again.
 
 "docker build" does not follow the current builder but BUILDX_BUILDER: that is
@@ -156,6 +161,7 @@ default ~/.local/state/docker-stickybuilder.` + cliplugin.ExitStatusHelp(""),
 	f.StringVar(&o.envFile, "env-file", "", "File to write BUILDX_BUILDER=NAME to (default: $GITHUB_ENV, if set)")
 	o.driver.addTo(cmd)
 	addWatchFlag(cmd, &o.watchPID)
+	f.BoolVar(&o.degradedOK, "degraded-ok", false, "Succeed without a builder if it cannot be had, and say so")
 	f.BoolVar(&o.noUse, "no-use", false, "Do not make the builder current")
 	f.StringVar(&o.buildkitd, "buildkitd", "", "buildkitd to run (default: the one on PATH)")
 	f.DurationVar(&o.readyTimeout, "ready-timeout", 30*time.Second, "How long buildkitd may take to start")
@@ -186,24 +192,11 @@ func runUp(ctx context.Context, dockerCLI command.Cli, o upOptions) error {
 	if o.keep < 1 {
 		return cliplugin.Usage(errors.New("--keep must be at least 1"))
 	}
-	h, err := host()
+	up, result, err := o.bringUp(ctx, dockerCLI)
 	if err != nil {
-		return err
-	}
-	up, err := o.resolve(ctx, dockerCLI, h)
-	if err != nil {
-		return err
-	}
-	show, err := display.New(os.Stderr, o.progress, "bringing up "+o.name)
-	if err != nil {
-		return cliplugin.Usage(err)
-	}
-	result, err := h.Up(ctx, up, show)
-	if closeErr := show.Close(); err == nil {
-		err = closeErr
-	}
-	if err != nil {
-		return err
+		if result = o.degraded(ctx, dockerCLI, err); result == nil {
+			return err
+		}
 	}
 	for _, n := range result.Notes {
 		note(dockerCLI, "%s", n)
@@ -211,8 +204,36 @@ func runUp(ctx context.Context, dockerCLI command.Cli, o upOptions) error {
 	if result.Because != "" {
 		note(dockerCLI, "read-only, since %s; nothing will be committed: to do so nevertheless, bring it up with --read-only=false", result.Because)
 	}
-	o.tellEnvironment(dockerCLI, up, result)
+	if err := o.announce(result); err != nil {
+		note(dockerCLI, "%v", err)
+	}
+	if result.Mode == sticky.ModeDegraded {
+		if o.output.Quiet {
+			return nil
+		}
+	} else {
+		o.tellEnvironment(dockerCLI, up, result)
+	}
 	return o.output.Print(dockerCLI.Out(), result.Name, result, func(w io.Writer) error { return upTable(w, result) })
+}
+
+func (o upOptions) bringUp(ctx context.Context, dockerCLI command.Cli) (up sticky.UpOptions, result *sticky.Upped, err error) {
+	h, err := host()
+	if err != nil {
+		return up, nil, err
+	}
+	if up, err = o.resolve(ctx, dockerCLI, h); err != nil {
+		return up, nil, err
+	}
+	show, err := display.New(os.Stderr, o.progress, "bringing up "+o.name)
+	if err != nil {
+		return up, nil, cliplugin.Usage(err)
+	}
+	result, err = h.Up(ctx, up, show)
+	if closeErr := show.Close(); err == nil {
+		err = closeErr
+	}
+	return up, result, err
 }
 
 // resolve turns flags and environment into what the domain takes.
@@ -296,6 +317,10 @@ func diskSpec(value string) (string, error) {
 }
 
 func upTable(w io.Writer, u *sticky.Upped) error {
+	if u.Mode == sticky.ModeDegraded {
+		_, err := fmt.Fprintf(w, "MODE\t%s\nREASON\t%s\n", u.Mode, u.Reason)
+		return err
+	}
 	from := u.Generation
 	if from == "" {
 		from = "-"
@@ -306,6 +331,7 @@ func upTable(w io.Writer, u *sticky.Upped) error {
 	}
 	clone := fmt.Sprintf("%s, %d ms", u.Clone.Method, u.Clone.Milliseconds)
 	for _, row := range [][2]string{
+		{"MODE", u.Mode},
 		{"NAME", u.Name},
 		{"DRIVER", u.Driver},
 		{"ENDPOINT", u.Endpoint},

@@ -86,8 +86,16 @@ const (
 	StateEnded   = "ended"   // its supervisor came to an end without down, which would tell the decision
 )
 
+// Modes of an Upped.
+const (
+	ModeSticky   = "sticky"
+	ModeDegraded = "degraded" // there is no builder, and all else is empty
+)
+
 // An Upped is the result of up, and what `up --format json` prints.
 type Upped struct {
+	Mode            string     `json:"mode"`
+	Reason          string     `json:"reason,omitempty"` // why it is degraded
 	Name            string     `json:"name"`
 	Driver          string     `json:"driver"`
 	Endpoint        string     `json:"endpoint"`
@@ -115,6 +123,7 @@ type Upped struct {
 
 func upped(state string, dir instance.Dir, i *instance.Instance, run instance.Run) *Upped {
 	return &Upped{
+		Mode:            ModeSticky,
 		Name:            i.Name,
 		Driver:          first(i.Driver, ProcessDriver),
 		Endpoint:        endpoint(dir, i),

@@ -142,3 +142,8 @@ func pullRef(ref string) string {
 	number, _, _ := strings.Cut(rest, "/")
 	return "pull/" + number
 }
+
+// Escape makes text fit for the message of a workflow command such as ::warning::.
+func Escape(text string) string {
+	return strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A").Replace(text)
+}
