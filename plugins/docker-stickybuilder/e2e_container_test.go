@@ -4,6 +4,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -96,6 +98,7 @@ func TestContainers(t *testing.T) {
 		"other driver":         containerOtherDriver,
 		"refused":              containerRefused,
 		"configuration":        containerConfiguration,
+		"doctor":               containerDoctor,
 	} {
 		t.Run(name, func(t *testing.T) { d.t = t; scenario(t, d) })
 	}
@@ -239,6 +242,30 @@ func containerRefused(t *testing.T, d docker) {
 	j.nothingLeft()
 }
 
+func containerDoctor(t *testing.T, d docker) {
+	j := newJob(t)
+	j.onEngine(d)
+	before := d.run("ps", "--all", "--quiet")
+	var diagnosis struct {
+		Usable   bool
+		Drivers  []string
+		Findings []struct{ Area, Check, Status, Detail string }
+	}
+	j.sticky(&diagnosis, "doctor", "--disk", "dir:"+j.pool, "--driver-opt", "image="+containerImage)
+	if !diagnosis.Usable || !slices.Equal(diagnosis.Drivers, []string{"process", "docker-container"}) {
+		t.Errorf("%+v", diagnosis)
+	}
+	for _, f := range diagnosis.Findings {
+		if f.Check == "privileged" && (f.Status != "ok" || !strings.Contains(f.Detail, "buildkit")) {
+			t.Errorf("%+v", f)
+		}
+	}
+	if after := d.run("ps", "--all", "--quiet"); after != before {
+		t.Errorf("containers before: %s, after: %s", before, after)
+	}
+	j.nothingLeft()
+}
+
 func containerConfiguration(t *testing.T, d docker) {
 	j := newJob(t)
 	j.onEngine(d)
@@ -260,4 +287,71 @@ func containerConfiguration(t *testing.T, d docker) {
 	if _, err := j.run("docker-stickybuilder", append([]string{"up", "--config", "buildkitd.toml"}, j.driver...)...); err == nil || !strings.Contains(err.Error(), "reading a certificate for registry r.example") {
 		t.Error(err)
 	}
+}
+
+// Ours come and go beside builders of other people, who do not notice.
+func TestOthersAreLeftAlone(t *testing.T) {
+	d := newDocker(t)
+	d.makeImage()
+	rounds := 3
+	if n, err := strconv.Atoi(os.Getenv("STICKY_SIDE_BY_SIDE")); err == nil {
+		rounds = n
+	}
+	j := newJob(t)
+	process := *j
+	j.onEngine(d)
+	j.mounted("mkfs.btrfs", 1<<30)
+	process.pool = j.pool
+
+	// A docker-container builder of the user's own, and a buildkitd of somebody's.
+	if _, err := j.run(j.buildx, "create", "--name", "theirs", "--driver", "docker-container", "--driver-opt", "image="+containerImage, "--bootstrap"); err != nil {
+		t.Fatal(err)
+	}
+	foreign := exec.Command(filepath.Join(os.Getenv("DOCKERFACTORY_TOOLS"), "buildkitd"), "--root", t.TempDir(), "--addr", "unix://"+filepath.Join(t.TempDir(), "s"), "--otel-socket-path", filepath.Join(t.TempDir(), "o"))
+	if err := foreign.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = foreign.Process.Signal(syscall.SIGTERM); _ = foreign.Wait() }()
+	socket := strings.TrimPrefix(foreign.Args[4], "unix://")
+	j.eventually("the other buildkitd is ready", func() bool { _, err := os.Stat(socket); return err == nil })
+	if _, err := j.run(j.buildx, "create", "--name", "foreign", "--driver", "remote", "unix://"+socket); err != nil {
+		t.Fatal(err)
+	}
+	const look = "{{.Id}} {{.State.StartedAt}} {{.RestartCount}}"
+	before := d.run("inspect", "--format", look, "buildx_buildkit_theirs0")
+
+	for i := range rounds {
+		j.upNamed("contained", "--key", "contained")
+		process.upNamed("sticky")
+		both := []*exec.Cmd{j.cmd(j.buildx, "build", "--builder", "contained", "."), j.cmd(j.buildx, "build", "--builder", "sticky", ".")}
+		for _, c := range both {
+			if err := c.Start(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, c := range both {
+			if err := c.Wait(); err != nil {
+				t.Errorf("round %d: %v", i, err)
+			}
+		}
+		for _, name := range []string{"contained", "sticky"} {
+			if r := j.down(name); r.Decision != "commit" || (i > 0 && r.Builds[0].CachedSteps != 3) {
+				t.Errorf("round %d: %s: %+v", i, name, r)
+			}
+		}
+		if after := d.run("inspect", "--format", look, "buildx_buildkit_theirs0"); after != before {
+			t.Fatalf("round %d: their container: %s, before %s", i, after, before)
+		}
+		if err := foreign.Process.Signal(syscall.Signal(0)); err != nil {
+			t.Fatalf("round %d: their buildkitd: %v", i, err)
+		}
+	}
+	j.mustBuild("--builder", "theirs")
+	j.mustBuild("--builder", "foreign")
+	for _, name := range []string{"theirs", "foreign"} {
+		if _, err := j.run(j.buildx, "rm", name); err != nil {
+			t.Error(err)
+		}
+	}
+	j.nothingLeft()
 }

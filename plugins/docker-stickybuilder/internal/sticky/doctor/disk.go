@@ -1,0 +1,115 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/daemon"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disk"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/registry"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/tree"
+)
+
+// registryTime bounds how long a registry may take to answer.
+const registryTime = 20 * time.Second
+
+func (d *Diagnosis) disk(ctx context.Context, o Options) {
+	if o.Disk.Scheme == disk.SchemeOCI {
+		d.registry(ctx, o)
+		return
+	}
+	dir := nearest(o.Disk.Path)
+	if err := unix.Access(dir, unix.W_OK); err != nil {
+		d.add(Disk, "directory", Missing, fmt.Sprintf("%s cannot be written: %v", dir, err), "name another pool with --disk dir:PATH")
+		return
+	}
+	d.space(dir)
+	d.cloning(o, dir)
+}
+
+// nearest is the longest part of a path that exists.
+func nearest(path string) string {
+	for {
+		if st, err := os.Stat(path); err == nil && st.IsDir() {
+			return path
+		}
+		up := filepath.Dir(path)
+		if up == path {
+			return path
+		}
+		path = up
+	}
+}
+
+// What should be free for a first disk, in bytes.
+const enough = 10 << 30
+
+func (d *Diagnosis) space(dir string) {
+	s, err := tree.Free(dir)
+	switch {
+	case err != nil:
+		d.add(Disk, "space", Warning, err.Error(), "")
+	case s.Exhausted():
+		d.add(Disk, "space", Missing, "the filesystem at "+dir+" is full", "free some, or name a pool elsewhere with --disk dir:PATH")
+	case s.Bytes < enough:
+		d.add(Disk, "space", Warning, fmt.Sprintf("%.1f GB are free at %s", float64(s.Bytes)/1e9, dir), "free some, or bound the disk with --max-size")
+	default:
+		d.add(Disk, "space", OK, fmt.Sprintf("%.0f GB are free at %s", float64(s.Bytes)/1e9, dir), "")
+	}
+}
+
+// cloning tells what a new pool would be, as dirpool makes it.
+func (d *Diagnosis) cloning(o Options, dir string) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		d.add(Disk, "cloning", Warning, err.Error(), "")
+		return
+	}
+	switch st.Type {
+	case unix.BTRFS_SUPER_MAGIC:
+		d.add(Disk, "cloning", OK, "btrfs: by snapshots", "")
+		return
+	case unix.XFS_SUPER_MAGIC:
+		d.add(Disk, "cloning", OK, "xfs: files share their blocks", "")
+		return
+	}
+	if file := daemon.Find(o.Path, "mkfs.btrfs"); file == "" {
+		d.add(Disk, "cloning", Warning, "mkfs.btrfs is not installed: every job copies its disk", "apt-get install btrfs-progs, or put the pool on btrfs or xfs")
+		return
+	}
+	if _, err := os.Stat("/dev/loop-control"); err != nil {
+		d.add(Disk, "cloning", Warning, "there are no loop devices: every job copies its disk", "modprobe loop; in a container, run it with --privileged, or put the pool on btrfs or xfs")
+		return
+	}
+	if b, err := os.ReadFile("/proc/filesystems"); err == nil && !hasLine(string(b), "btrfs") {
+		d.add(Disk, "cloning", Warning, "the kernel has not loaded btrfs: every job copies its disk", "modprobe btrfs, or put the pool on xfs")
+		return
+	}
+	d.add(Disk, "cloning", OK, "by snapshots, in a file with btrfs", "")
+}
+
+func (d *Diagnosis) registry(ctx context.Context, o Options) {
+	ctx, cancel := context.WithTimeout(ctx, registryTime)
+	defer cancel()
+	client, err := registry.Open(o.Disk.Path, registry.Options{Keychain: o.Keychain, UserAgent: o.UserAgent})
+	if err != nil {
+		d.add(Disk, "registry", Missing, err.Error(), "")
+		return
+	}
+	err = client.CheckPush(ctx)
+	var refused *registry.Error
+	switch {
+	case err == nil:
+		d.add(Disk, "registry", OK, "may be pushed to: "+o.Disk.Path, "")
+	case errors.As(err, &refused) && (refused.Status == 401 || refused.Status == 403):
+		d.add(Disk, "registry", Missing, err.Error(), "log in: docker login "+client.Registry()+"; or bring the builder up with --read-only")
+	default:
+		d.add(Disk, "registry", Missing, err.Error(), "is the registry "+client.Registry()+" up and reachable from here?")
+	}
+}
