@@ -29,7 +29,7 @@ func FuzzScan(f *testing.F) {
 		contents := map[layer.Position]*bytes.Buffer{}
 		set, err := layer.Scan(t.Context(), bytes.NewReader(data), layer.Options{Limits: small, File: func(ordinal int, _ int64) (io.Writer, error) {
 			b := &bytes.Buffer{}
-			contents[layer.Position{Ordinal: ordinal}] = b
+			contents[layer.Position{Ordinal: int32(ordinal)}] = b
 			return b, nil
 		}})
 		if err != nil {

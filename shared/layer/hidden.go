@@ -78,7 +78,7 @@ func (m *merger) unlinked(records []record) {
 	linked := map[string]bool{}
 	for _, r := range records {
 		if r.kind == linkRecord {
-			linked[r.link] = true
+			linked[r.link()] = true
 		}
 	}
 	for _, r := range records {

@@ -120,7 +120,7 @@ func TestHiddenAndLiveAreAll(t *testing.T) {
 			}
 		}
 		for _, h := range hidden {
-			if h.Layer > h.By || h.Source.Layer > h.Layer {
+			if h.Layer > h.By || int(h.Source.Layer) > h.Layer {
 				t.Fatalf("%q: of layer %d, named in %d, hidden in %d", h.Path, h.Source.Layer, h.Layer, h.By)
 			}
 			if !seen[h.Inode] {

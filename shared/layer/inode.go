@@ -53,7 +53,7 @@ type Xattr struct{ Name, Value string }
 
 // A Position tells where an entry was read: which layer, counted from 0 at the
 // bottom, and which entry of that layer's tar stream, counted from 0.
-type Position struct{ Layer, Ordinal int }
+type Position struct{ Layer, Ordinal int32 }
 
 // Compare orders positions from the bottom layer's first entry to the top
 // layer's last.
@@ -63,27 +63,30 @@ func (p Position) Compare(q Position) int {
 
 // An Inode is a file without its name. Paths that are hard links of each other
 // have the same *Inode.
+//
+// Images have millions of them: the order of the fields leaves no gaps, and 128
+// bytes are a size that the allocator has.
 type Inode struct {
-	Type         Type
+	Type Type
+	// Implied marks a directory that no layer has an entry for. It has mode
+	// 0755, owner 0:0 and modification time 0.
+	Implied      bool
 	Mode         uint32 // permission, setuid, setgid and sticky bits: 07777; symlinks: always 0777
 	UID, GID     uint32
-	Sec          int64  // modification time, seconds since 1970
-	Nsec         int32  // and nanoseconds after that, 0 to 999999999
-	Size         int64  // bytes of a regular file's content, holes included; otherwise 0
-	Sum          Sum    // of a regular file's content; otherwise zero
-	Target       string // what a symlink says
 	Major, Minor uint32 // of a device
-	Xattrs       []Xattr
+	Nsec         int32  // nanoseconds after Sec, 0 to 999999999
+	Sec          int64  // modification time, seconds since 1970
+	Size         int64  // bytes of a regular file's content, holes included; otherwise 0
 	// Source is where the entry was read, for a regular file also where its
 	// content is.
 	Source Position
-	// Implied marks a directory that no layer has an entry for. It has mode
-	// 0755, owner 0:0 and modification time 0.
-	Implied bool
+	Sum    Sum    // of a regular file's content; otherwise zero
+	Target string // what a symlink says
+	Xattrs []Xattr
 }
 
 func impliedDirectory(layer int) *Inode {
-	return &Inode{Type: Directory, Mode: 0o755, Implied: true, Source: Position{Layer: layer, Ordinal: -1}}
+	return &Inode{Type: Directory, Mode: 0o755, Implied: true, Source: Position{Layer: int32(layer), Ordinal: -1}}
 }
 
 func sortXattrs(x []Xattr) {

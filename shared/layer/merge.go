@@ -36,23 +36,24 @@ type Observer struct {
 
 // MergeObserved is [Merge] that tells the observer.
 func MergeObserved(layers []*Changeset, o Observer) (*Tree, error) {
-	m := merger{root: &node{inode: impliedDirectory(0)}, observer: o}
+	m := merger{root: &node{inode: impliedDirectory(0)}, observer: o, linked: map[*Inode]bool{}}
 	for i, c := range layers {
 		if err := m.apply(i, c); err != nil {
 			return nil, fmt.Errorf("applying layer %d: %w", i, err)
 		}
 	}
 	if in := m.root.inode; !in.Implied && unusual(in) {
-		m.layer = in.Source.Layer
+		m.layer = int(in.Source.Layer)
 		m.ambiguous(RootAttributes, ".")
 	}
-	return flatten(m.root), nil
+	return flatten(m.root, m.linked), nil
 }
 
 type node struct {
 	inode    *Inode
-	layer    int // that put the node here
+	path     string // as the entry spells it, cleaned; mostly the path in the tree
 	children map[string]*node
+	layer    int // that put the node here
 }
 
 func (n *node) set(name string, child *node) {
@@ -70,6 +71,8 @@ type merger struct {
 	// for: a lower layer's symlink there is about to be replaced, and must not
 	// be followed by an entry that comes first.
 	directories map[string]bool
+	// linked are the files that a hard link leads to, of all layers.
+	linked map[*Inode]bool
 	// auxiliary are the layer's files that only hard links lead to.
 	auxiliary map[string]*Inode
 	// emptied are the directories with something in them that the layer's
@@ -85,7 +88,7 @@ func (m *merger) apply(layer int, c *Changeset) error {
 	m.emptied, m.bareParents = nil, map[string]bool{}
 	for _, r := range c.records {
 		if r.node != nil {
-			r.node.Source.Layer = layer
+			r.node.Source.Layer = int32(layer)
 		}
 		switch {
 		case r.kind == auxiliaryRecord:
@@ -119,12 +122,12 @@ func (m *merger) targets(records []record) (map[string]*Inode, error) {
 		if r.kind != linkRecord {
 			continue
 		}
-		n, err := m.lookup(r.link)
+		n, err := m.lookup(r.link())
 		if err != nil {
 			return nil, err
 		}
 		if n != nil && n.inode.Type != Directory {
-			below[r.link] = n.inode
+			below[r.link()] = n.inode
 		}
 	}
 	return below, nil
@@ -198,8 +201,9 @@ func (m *merger) record(r record, below map[string]*Inode) error {
 		if inode, err = m.target(r, below); err != nil {
 			return err
 		}
+		m.linked[inode] = true
 		switch {
-		case inode.Source.Layer != m.layer:
+		case int(inode.Source.Layer) != m.layer:
 			m.ambiguous(LinkBelow, r.path)
 		case r.node != nil && contradicts(r.node, inode):
 			m.ambiguous(LinkAttributes, r.path)
@@ -215,32 +219,32 @@ func (m *merger) record(r record, below map[string]*Inode) error {
 	name := path.Base(r.path)
 	old := dir.children[name]
 	if old != nil && old.inode.Type == Directory && inode.Type == Directory {
-		old.inode, old.layer = inode, m.layer
+		old.inode, old.path, old.layer = inode, r.path, m.layer
 		return nil
 	}
 	if old != nil && old.layer == m.layer {
 		m.ambiguous(Repeated, r.path)
 	}
 	m.tell(old, at, name, Replaced)
-	dir.set(name, &node{inode: inode, layer: m.layer})
+	dir.set(name, &node{inode: inode, path: r.path, layer: m.layer})
 	return nil
 }
 
 // target returns what a hard link leads to.
 func (m *merger) target(r record, below map[string]*Inode) (*Inode, error) {
-	if file := m.auxiliary[r.link]; file != nil {
+	if file := m.auxiliary[r.link()]; file != nil {
 		return file, nil
 	}
-	target, err := m.lookup(r.link)
+	target, err := m.lookup(r.link())
 	switch {
 	case err != nil:
 		return nil, err
 	case target != nil && target.inode.Type != Directory:
 		return target.inode, nil
-	case target == nil && below[r.link] != nil:
-		return below[r.link], nil
+	case target == nil && below[r.link()] != nil:
+		return below[r.link()], nil
 	}
-	return nil, &LinkError{r.path, r.link}
+	return nil, &LinkError{r.path, r.link()}
 }
 
 // lookup returns the node at a clean path, with symlinks on the way followed but

@@ -59,7 +59,7 @@ func contents(t testing.TB, layers [][]byte) map[layer.Position]*bytes.Buffer {
 	for i, data := range layers {
 		_, err := layer.Scan(t.Context(), bytes.NewReader(data), layer.Options{File: func(ordinal int, _ int64) (io.Writer, error) {
 			b := &bytes.Buffer{}
-			out[layer.Position{Layer: i, Ordinal: ordinal}] = b
+			out[layer.Position{Layer: int32(i), Ordinal: int32(ordinal)}] = b
 			return b, nil
 		}})
 		if err != nil {

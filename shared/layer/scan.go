@@ -57,9 +57,11 @@ func (c *Changeset) Len() int { return len(c.records) }
 type record struct {
 	kind recordKind
 	path string // for a whiteout the path it hides, for an opaque marker the directory
-	link string // clean target path of a hard link
 	node *Inode // of a plain entry and an auxiliary file; of a link what its header says
 }
+
+// link is the clean target path of a hard link.
+func (r record) link() string { return r.node.Target }
 
 type recordKind uint8
 
@@ -154,7 +156,7 @@ func (s *scanner) entry(ordinal int, h *tar.Header) error {
 	if path == "." && node.Type != Directory {
 		return errors.New("the root is not a directory")
 	}
-	node.Source.Ordinal = ordinal
+	node.Source.Ordinal = int32(ordinal)
 	if node.Type == Regular {
 		if err := s.content(ordinal, node); err != nil {
 			return err
@@ -180,7 +182,8 @@ func (s *scanner) link(path string, h *tar.Header) error {
 	if err != nil {
 		return err
 	}
-	s.add(record{kind: linkRecord, path: path, link: target, node: header})
+	header.Target = target
+	s.add(record{kind: linkRecord, path: path, node: header})
 	return nil
 }
 

@@ -40,27 +40,40 @@ func (t *Tree) Lookup(path string) (Entry, bool) {
 	return below[i], true
 }
 
-func flatten(root *node) *Tree {
-	t := &Tree{}
-	var visit func(prefix string, n *node)
-	visit = func(prefix string, n *node) {
-		for name, child := range n.children {
-			p := prefix + name
-			t.entries = append(t.entries, Entry{Path: p, Inode: child.inode})
-			visit(p+"/", child)
+// flatten lists what is below the root. Linked are the files that may have more
+// than one name.
+func flatten(root *node, linked map[*Inode]bool) *Tree {
+	t := &Tree{entries: make([]Entry, 0, root.count())}
+	t.entries = append(t.entries, Entry{Path: ".", Inode: root.inode})
+	t.append("", root)
+	slices.SortFunc(t.entries[1:], func(a, b Entry) int { return cmp.Compare(a.Path, b.Path) })
+	t.link(linked)
+	return t
+}
+
+func (t *Tree) append(prefix string, n *node) {
+	for name, child := range n.children {
+		// Strings that are there are not made again.
+		p := child.path
+		if len(p) != len(prefix)+len(name) || p[:len(prefix)] != prefix || p[len(prefix):] != name {
+			p = prefix + name
+		}
+		t.entries = append(t.entries, Entry{Path: p, Inode: child.inode})
+		if len(child.children) > 0 {
+			t.append(p+"/", child)
 		}
 	}
-	t.entries = append(t.entries, Entry{Path: ".", Inode: root.inode})
-	visit("", root)
-	slices.SortFunc(t.entries[1:], func(a, b Entry) int { return cmp.Compare(a.Path, b.Path) })
+}
 
+// link gives the names of a file the first of them, where there are several.
+func (t *Tree) link(linked map[*Inode]bool) {
 	type group struct {
 		first string
 		names int
 	}
-	groups := map[*Inode]*group{}
+	groups := make(map[*Inode]*group, len(linked))
 	for _, e := range t.entries {
-		if e.Type == Directory {
+		if !linked[e.Inode] {
 			continue
 		}
 		if g := groups[e.Inode]; g != nil {
@@ -74,5 +87,13 @@ func flatten(root *node) *Tree {
 			t.entries[i].Link = g.first
 		}
 	}
-	return t
+}
+
+// count returns the number of nodes, n included.
+func (n *node) count() int {
+	sum := 1
+	for _, child := range n.children {
+		sum += child.count()
+	}
+	return sum
 }

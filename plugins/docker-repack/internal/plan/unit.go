@@ -77,59 +77,58 @@ func Units(tree *layer.Tree, estimate Estimator, window int64, group Grouper) []
 	if group == nil {
 		group = ungrouped
 	}
-	type file struct {
-		inode   *layer.Inode
-		entries []layer.Entry
-	}
 	parents := map[string]bool{}
-	var files []*file
-	byInode := map[*layer.Inode]*file{}
+	entries := make([]layer.Entry, 0, tree.Len())
 	for e := range tree.All() {
 		if i := strings.LastIndexByte(e.Path, '/'); i >= 0 {
 			parents[e.Path[:i]] = true
 		}
-		f := byInode[e.Inode]
-		if f == nil || e.Type == layer.Directory {
-			f = &file{inode: e.Inode}
-			byInode[e.Inode] = f
-			files = append(files, f)
-		}
-		f.entries = append(f.entries, e)
+		entries = append(entries, e)
 	}
-	slices.SortStableFunc(files, func(a, b *file) int {
-		return cmp.Or(a.inode.Source.Compare(b.inode.Source), strings.Compare(a.entries[0].Path, b.entries[0].Path))
+	slices.SortFunc(entries, func(a, b layer.Entry) int {
+		return cmp.Or(a.Source.Compare(b.Source), strings.Compare(lead(a), lead(b)), strings.Compare(a.Path, b.Path))
 	})
 	var out []*Unit
-	type content struct {
-		sum   layer.Sum
-		group Group
-	}
-	byContent := map[content]*Unit{}
-	for _, f := range files {
-		first := f.entries[0]
+	// Units of one content by the first of them; those in other groups follow it.
+	byContent := map[layer.Sum]*Unit{}
+	another := map[*Unit]*Unit{}
+	for len(entries) > 0 {
+		n := names(entries)
+		file := entries[:n:n]
+		entries = entries[n:]
+		first := file[0]
 		if first.Path == "." || (first.Type == layer.Directory && parents[first.Path]) {
 			continue
 		}
-		var u *Unit
+		var u, before *Unit
 		var cost float64
-		key := content{sum: f.inode.Sum}
-		if f.inode.Size < smallFile {
-			key.group = group(first.Path)
+		var within Group // unless the unit may have files of any group
+		if first.Size < smallFile {
+			within = group(first.Path)
 		}
-		if f.inode.Size > 0 {
-			u, cost = byContent[key], estimate(f.inode)
+		if first.Size > 0 {
+			cost = estimate(first.Inode)
+			for u = byContent[first.Sum]; u != nil && u.Group != within; u = another[u] {
+				before = u
+			}
 		}
 		if u == nil {
-			u = &Unit{First: f.inode.Source, Raw: f.inode.Size}
+			u = &Unit{First: first.Source, Raw: first.Size, Group: within, Cost: cost, Entries: file}
 			out = append(out, u)
-			if u.Raw > 0 {
-				byContent[key] = u
+			switch {
+			case u.Raw == 0:
+			case before == nil:
+				byContent[first.Sum] = u
+			default:
+				another[before] = u
 			}
-		} else if u.Raw < window {
+			continue
+		}
+		if u.Raw < window {
 			cost = 0
 		}
 		u.Cost += cost
-		u.Entries = append(u.Entries, f.entries...)
+		u.Entries = append(u.Entries, file...)
 	}
 	for _, u := range out {
 		assign(u, group)
@@ -138,4 +137,21 @@ func Units(tree *layer.Tree, estimate Estimator, window int64, group Grouper) []
 		}
 	}
 	return out
+}
+
+// lead is the first of the names that a file has.
+func lead(e layer.Entry) string {
+	if e.Link != "" {
+		return e.Link
+	}
+	return e.Path
+}
+
+// names returns how many of the entries, from the first one on, are one file.
+func names(entries []layer.Entry) int {
+	n := 1
+	for entries[0].Type != layer.Directory && n < len(entries) && entries[n].Inode == entries[0].Inode {
+		n++
+	}
+	return n
 }

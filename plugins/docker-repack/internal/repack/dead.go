@@ -105,7 +105,7 @@ func exhume(ctx context.Context, s *scanned) ([]DeadFile, error) {
 // that looks like a secret stands for them all.
 func bury(in *layer.Inode, names []layer.Hidden) DeadFile {
 	last := names[len(names)-1]
-	f := DeadFile{Path: names[0].Path, Bytes: in.Size, Layer: in.Source.Layer, By: last.By, How: last.How.String()}
+	f := DeadFile{Path: names[0].Path, Bytes: in.Size, Layer: int(in.Source.Layer), By: last.By, How: last.How.String()}
 	for _, h := range names {
 		if kind := secretName(h.Path); kind != "" {
 			f.Path, f.Secret = h.Path, kind

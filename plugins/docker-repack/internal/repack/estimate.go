@@ -139,13 +139,8 @@ func (s *scanned) unit(r *repetition, u *plan.Unit) price {
 // estimate sets the units' costs to what they will take in layers that are about
 // as planned. It takes the same samples whatever the number of workers.
 func estimate(ctx context.Context, s *scanned, p *plan.Plan, c codec, jobs int) error {
-	prices := map[*plan.Unit]price{}
 	var streams []stretch
 	for i := range p.Layers {
-		r := newRepetition(c.window)
-		for _, u := range p.Layers[i].Units {
-			prices[u] = s.unit(r, u)
-		}
 		streams = append(streams, pick(p.Layers[i].Units)...)
 	}
 	if n := len(streams); n > maxSamples {
@@ -158,8 +153,12 @@ func estimate(ctx context.Context, s *scanned, p *plan.Plan, c codec, jobs int) 
 	if err != nil {
 		return err
 	}
-	for u, price := range prices {
-		u.Cost = price.sum(gain)
+	for i := range p.Layers {
+		r := newRepetition(c.window)
+		for _, u := range p.Layers[i].Units {
+			price := s.unit(r, u)
+			u.Cost = price.sum(gain)
+		}
 	}
 	return nil
 }

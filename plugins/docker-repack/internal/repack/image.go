@@ -64,16 +64,19 @@ func (r *run) image(ctx context.Context, o *original, platform string) (document
 		}
 		res.LargestLayer = max(res.LargestLayer, l.descriptor.Size)
 	}
+	if analysis != nil {
+		analysis.Platform = platform
+		analysis.realize(layers)
+		r.predict(analysis, o, s, p)
+	}
+	// From here on only the tree is needed: verifying holds a second one.
 	if res.Verified = r.opts.Verify; res.Verified {
-		if err := r.verify(ctx, o, s, doc, layers, prefix); err != nil {
+		if err := r.verify(ctx, o, s.tree, doc, layers, prefix); err != nil {
 			return document{}, err
 		}
 	}
 	r.result.Images = append(r.result.Images, res)
 	if analysis != nil {
-		analysis.Platform = platform
-		analysis.realize(layers)
-		r.predict(analysis, o, s, p)
 		r.result.Analysis.Images = append(r.result.Analysis.Images, analysis)
 	}
 	return doc, nil
@@ -108,13 +111,14 @@ func (r *run) survey(ctx context.Context, o *original, sp *spool, platform, pref
 		for _, p := range problems {
 			fmt.Fprintf(step, "packages are not known: %s\n", p)
 		}
-		all := plan.Units(s.tree, s.estimate, r.codec.window, group)
 		opts := plan.Options{Target: target, MaxLayers: r.opts.MaxLayers}
 		if !overlay {
 			if opts.Kept, s.kept, err = r.keep(ctx, o, s, platform, step); err != nil {
 				return err
 			}
 		}
+		s.sets = nil // of use to keep alone
+		all := plan.Units(s.tree, s.estimate, r.codec.window, group)
 		// Where repetitions lie depends on the layers, and the layers on the sizes:
 		// the first plan is for the estimate.
 		if err := estimate(ctx, s, plan.Make(s.tree, all, opts), r.codec, r.opts.Jobs); err != nil {
@@ -248,7 +252,7 @@ func (d document) open() (io.ReadCloser, error) { return io.NopCloser(bytes.NewR
 // verify reads the documents of an image back from the destination and compares
 // what they and the layers, which have been read back already, make up with what
 // was read from the source.
-func (r *run) verify(ctx context.Context, o *original, s *scanned, doc document, layers []stored, prefix string) error {
+func (r *run) verify(ctx context.Context, o *original, want *layer.Tree, doc document, layers []stored, prefix string) error {
 	return progress.Do(r.opts.Progress, prefix+"verifying the result", func(progress.Step) error {
 		back, err := open(ctx, r.dst, doc.descriptor)
 		if err != nil {
@@ -256,7 +260,7 @@ func (r *run) verify(ctx context.Context, o *original, s *scanned, doc document,
 		}
 		sets := make([]*layer.Changeset, len(layers))
 		for i, l := range layers {
-			sets[i] = l.back
+			sets[i], layers[i].back = l.back, nil
 			if got := back.manifest.Layers[i].Digest; got != l.descriptor.Digest || back.config.RootFS.DiffIDs[i] != l.diffID {
 				return fmt.Errorf("the result lists layer %s where %s was written", got, l.descriptor.Digest)
 			}
@@ -265,7 +269,7 @@ func (r *run) verify(ctx context.Context, o *original, s *scanned, doc document,
 		if err != nil {
 			return fmt.Errorf("merging the layers of the result: %w", err)
 		}
-		if diff := compare(o, s.tree, back, tree); len(diff) > 0 {
+		if diff := compare(o, want, back, tree); len(diff) > 0 {
 			return fmt.Errorf("the result differs from the source in %d places, the first %s", len(diff), diff[0])
 		}
 		return nil

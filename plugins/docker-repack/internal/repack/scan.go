@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"sort"
+	"slices"
 	"syscall"
 	"time"
 
@@ -52,12 +52,13 @@ type scannedLayer struct {
 // contents finds the files of one source layer in the spool.
 type contents struct {
 	segment  *segment
-	ordinals []int
+	ordinals []int32
 	offsets  []int64
 }
 
-func (c *contents) offset(ordinal int) int64 {
-	return c.offsets[sort.SearchInts(c.ordinals, ordinal)]
+func (c *contents) offset(ordinal int32) int64 {
+	i, _ := slices.BinarySearch(c.ordinals, ordinal)
+	return c.offsets[i]
 }
 
 // locate returns where in the spool a content is.
@@ -191,7 +192,7 @@ func (l layerBlob) scanOnce(ctx context.Context, sp *spool, step progress.Step) 
 	if sp != nil {
 		c = &contents{segment: sp.segment(ctx)}
 		opts.File = func(ordinal int, _ int64) (io.Writer, error) {
-			c.ordinals = append(c.ordinals, ordinal)
+			c.ordinals = append(c.ordinals, int32(ordinal))
 			c.offsets = append(c.offsets, c.segment.size)
 			return c.segment, nil
 		}
