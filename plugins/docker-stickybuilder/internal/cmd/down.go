@@ -64,6 +64,8 @@ A head that was moved by "disk rollback" or "disk verify --mark" meanwhile stays
 
 BUILDX_BUILDER is set back in $GITHUB_ENV, or in the --env-file of "up".
 
+What "docker stickybuilder commit" has committed before stays, whatever is decided.
+
 To discard is no error: see the decision and its reason in the output. Without
 such a builder there is nothing to do. After a crash of buildkitd, of the
 supervisor or of the machine, down cleans up.` + cliplugin.ExitStatusHelp(""),
@@ -149,6 +151,9 @@ func reportTable(w io.Writer, r *sticky.Report) error {
 	generation := r.Generation
 	if generation == "" {
 		generation = "-"
+	}
+	if len(r.Checkpoints) > 0 {
+		fmt.Fprintf(w, "CHECKPOINT\t%s\n", checkpoints(r.Checkpoints))
 	}
 	_, err := fmt.Fprintf(w, "DECISION\t%s: %s\nGENERATION\t%s\n", r.Decision, r.Reason, generation)
 	return err

@@ -107,6 +107,7 @@ func showBuilder(dockerCLI command.Cli, h sticky.Host, name string, f render.Fla
 			{"REF", dash(s.Ref)},
 			{"GENERATION", dash(s.Generation)},
 			{"CACHE", s.Cache},
+			{"CHECKPOINT", checkpoints(s.Checkpoints)},
 			{"BUILDKITD", fmt.Sprintf("%s, pid %d", dash(s.BuildkitVersion), s.BuildkitdPID)},
 			{"SUPERVISOR", fmt.Sprintf("pid %d", s.SupervisorPID)},
 			{"LOG", s.Logs[0]},

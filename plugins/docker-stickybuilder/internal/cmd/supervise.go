@@ -28,12 +28,14 @@ func newSuperviseCmd(command.Cli) *cobra.Command {
 			// The first signal cancels the context. Those that follow, from a
 			// second down, must not end the process while it commits.
 			signal.Notify(make(chan os.Signal, 1), syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+			asked := make(chan os.Signal, 1)
+			signal.Notify(asked, syscall.SIGUSR1)
 			h, err := host()
 			if err != nil {
 				return err
 			}
 			h.State = instance.State(state)
-			return h.Supervise(cmd.Context(), args[0], inherited(sticky.ReadyFD, "ready"), inherited(sticky.LockFD, "lock"), os.Stderr)
+			return h.Supervise(cmd.Context(), args[0], inherited(sticky.ReadyFD, "ready"), inherited(sticky.LockFD, "lock"), asked, os.Stderr)
 		},
 	}
 	cmd.Flags().StringVar(&state, "state", "", "State directory")

@@ -105,6 +105,14 @@ with "mode": "degraded" and the reason in the result. On GitHub the step's outpu
 mode (sticky or degraded), reason, name, driver, endpoint, cache (warm or cold) and
 generation, and a degraded job says so in its summary and in an annotation.
 
+The clone's databases are checked before buildkitd starts on it, and buildkitd then
+makes, or finds, an empty directory before the builder is called ready. If a
+generation is not sound, up recovers by itself, says so, and lists it as "recovered"
+in its JSON: it repairs the clone, which costs the history of builds or one cold build;
+or it marks the generation as bad, so that no job clones it again, and begins with the
+nearest sound one; or at last with an empty disk. A generation on which buildkitd does
+not start is blamed only if buildkitd starts on an empty disk.
+
 A builder that is up already is left as it is, and described again.
 
 "docker build" does not follow the current builder but BUILDX_BUILDER: that is

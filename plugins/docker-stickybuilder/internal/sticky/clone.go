@@ -77,7 +77,7 @@ func copied(i *instance.Instance) []string {
 }
 
 // nowhere is a lineage that has no head, since its key is none.
-var nowhere = disk.Lineage{Key: "\n"}
+var nowhere = disk.Lineage{Key: "\nnothing"}
 
 // clone lends the working copy. notes say which fallbacks were passed over.
 func (h Host) clone(ctx context.Context, pool Disk, i *instance.Instance, o UpOptions, r progress.Reporter) (lock *durable.Lock, notes []string, err error) {

@@ -1,9 +1,12 @@
 package sticky
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disk"
 	"github.com/dockerfactory/dockerfactory/shared/fault"
@@ -106,3 +109,38 @@ func (c *contest) won() string {
 }
 
 func seconds(s float64) string { return fmt.Sprintf("%.1f s", s) }
+
+// A result is what has become of a commit.
+type result struct {
+	decision   Decision
+	generation string // "" if there is none
+	but        string // to be added to the reason
+	contest    *Contest
+}
+
+// result reads what a pool's Commit of g has returned. An error says that the commit
+// could not be carried out.
+func (c *contest) result(g disk.Generation, err error) (result, error) {
+	r := result{decision: Discarded}
+	switch {
+	case errors.Is(err, disk.ErrConflict):
+		r.decision, r.but, r.contest = Conflict, ", but "+c.lost(), c.outcome
+		if c.keep != 1 {
+			r.generation = g.ID
+		}
+	case errors.Is(err, disk.ErrPending):
+		r.decision, r.generation, r.but = Pending, g.ID, ", but it could not be uploaded"
+		return r, err
+	case errors.Is(err, unix.ENOSPC):
+		r.but = ", but the pool has no space left"
+	case err != nil:
+		r.but = ", but the commit failed"
+		return r, err
+	default:
+		r.decision, r.generation, r.contest = Committed, g.ID, c.outcome
+		if c.outcome != nil {
+			r.but = "; " + c.won()
+		}
+	}
+	return r, nil
+}

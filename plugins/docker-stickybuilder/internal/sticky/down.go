@@ -214,6 +214,9 @@ func (h Host) replaceSupervisor(ctx context.Context, dir instance.Dir, i *instan
 	if head, err := pool.Head(ctx, i.Working.Lineage); err == nil && head != nil && head.ID == i.Working.ID {
 		return e.committed(head), nil, nil
 	}
+	if err := abandonCheckpoint(ctx, dir, pool); err != nil {
+		return nil, nil, err
+	}
 	if home, ok := pool.(Remote); ok {
 		if report, failed := e.bringHome(ctx, home); report != nil {
 			return report, failed, nil

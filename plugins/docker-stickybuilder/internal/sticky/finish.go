@@ -29,6 +29,9 @@ const (
 // finish is the supervisor's way to the end: wait for builds, take over what the
 // history has, stop the daemon, decide.
 func (s *supervisor) finish(ctx context.Context) error {
+	if s.making != nil {
+		s.endCheckpoint(<-s.making)
+	}
 	request, err := s.dir.LoadStop()
 	if err != nil {
 		s.say("%v", err)
@@ -130,6 +133,9 @@ func (e ending) decide(ctx context.Context) (*Report, error) {
 	} else if e.note != "" {
 		reason += "; " + e.note
 	}
+	if n := len(r.Checkpoints); n > 0 && commit && e.policy != history.Always && len(sinceCheckpoints(e.inst, r.Builds).Builds) == 0 {
+		commit, reason = false, nothingSince(r.Checkpoints[n-1])
+	}
 	r.Decision, r.Reason = Discarded, reason
 	err = e.carryOut(ctx, commit, r)
 	if err != nil {
@@ -221,34 +227,17 @@ func (e ending) commit(ctx context.Context, pool Disk, r *Report) error {
 	e.phase(instance.PhaseSaving)
 	c := contest{policy: e.onConflict, keep: e.inst.Keep}
 	before := traffic(pool)
+	since := sinceCheckpoints(e.inst, r.Builds)
 	g, err := pool.Commit(ctx, w, disk.Generation{
-		BuildkitVersion: e.run.BuildkitVersion, Builder: e.inst.Name, CleanShutdown: e.clean, Builds: r.Summary,
-		Work: history.Story{Builds: r.Builds}.Work(),
+		BuildkitVersion: e.run.BuildkitVersion, Builder: e.inst.Name, CleanShutdown: e.clean, Builds: since.Tally(),
+		Work: since.Work(),
 	}, c.rule)
 	r.Commit = traffic(pool).Since(before)
-	switch {
-	case errors.Is(err, disk.ErrConflict):
-		r.Decision, r.Reason, r.Contest = Conflict, r.Reason+", but "+c.lost(), c.outcome
-		if e.inst.Keep != 1 {
-			r.Generation = g.ID
-		}
-	case errors.Is(err, disk.ErrPending):
-		r.Decision, r.Generation = Pending, g.ID
-		r.Reason += ", but it could not be uploaded"
-		return err
-	case errors.Is(err, unix.ENOSPC):
-		r.Reason += ", but the pool has no space left"
-	case err != nil:
-		r.Reason += ", but the commit failed"
-		return err
-	default:
-		r.Decision, r.Generation = Committed, g.ID
-		if e.oversize != "" {
-			r.Reason += "; " + e.oversize
-		}
-		if c.outcome != nil {
-			r.Reason, r.Contest = r.Reason+"; "+c.won(), c.outcome
-		}
+	done, err := c.result(g, err)
+	r.Decision, r.Generation, r.Contest = done.decision, done.generation, done.contest
+	r.Reason += done.but
+	if err == nil && r.Decision == Committed && e.oversize != "" {
+		r.Reason += "; " + e.oversize
 	}
-	return nil
+	return err
 }

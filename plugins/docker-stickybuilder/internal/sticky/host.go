@@ -64,6 +64,11 @@ type Disk interface {
 	// other one is kept beside the head; disk.ErrConflict says that this is the
 	// new one. The description is completed by disk.Working's Describe.
 	Commit(context.Context, *disk.Working, disk.Generation, disk.Rule) (disk.Generation, error)
+	// Snapshot lends a second copy, of what w holds at one moment, while somebody
+	// writes to it who can be made to stand still. The second one has w's parent.
+	Snapshot(ctx context.Context, w *disk.Working, id string, pause disk.Pause) (*disk.Working, *durable.Lock, error)
+	// Continue makes w a clone of g, which was committed from a second copy of it.
+	Continue(ctx context.Context, w *disk.Working, g disk.Generation) error
 	// Discard removes the copy; one that is gone is no error.
 	Discard(context.Context, *disk.Working) error
 	// Sweep removes copies that nobody holds and returns their number.

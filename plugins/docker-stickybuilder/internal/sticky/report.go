@@ -18,6 +18,7 @@ const (
 	Pending   Decision = "pending"   // it is kept on this machine, since the disk's home could not take it
 	Idle      Decision = "none"      // no builder of that name was up
 	Undecided Decision = "undecided" // the builder is up, and down will decide
+	Declined  Decision = "decline"   // no checkpoint was made, and the builder goes on as before
 )
 
 // Decisions are all that a Report may have.
@@ -61,6 +62,9 @@ type Report struct {
 
 	// Recovered are the steps that up has taken because a generation was not sound.
 	Recovered []instance.Recovery `json:"recovered,omitempty"`
+
+	// Checkpoints are the generations that were committed while the builder was up.
+	Checkpoints []instance.Checkpoint `json:"checkpoints,omitempty"`
 
 	// Contest is set if another job had moved the head meanwhile.
 	Contest *Contest `json:"contest,omitempty"`
@@ -177,4 +181,7 @@ type Status struct {
 	Reason          string          `json:"reason,omitempty"`
 	Summary         disk.Tally      `json:"summary"`
 	Builds          []history.Build `json:"builds"`
+
+	Recovered   []instance.Recovery   `json:"recovered,omitempty"`
+	Checkpoints []instance.Checkpoint `json:"checkpoints,omitempty"`
 }

@@ -41,13 +41,17 @@ type supervisor struct {
 	abandoned bool      // nobody has heard that the builder is ready
 	told      time.Time // when progress was written down
 	pruning   bool      // the builds are over: a daemon that dies now takes none of them along
+
+	asked  <-chan os.Signal          // for a checkpoint
+	making <-chan *instance.Instance // what a checkpoint has made of the builder; nil if none is made
 }
 
 // Supervise runs the builder of the given name until ctx is cancelled, which a
 // SIGTERM does, and then commits or discards its working copy as the request that
-// down has left says, or discards it if there is none. ready and lock are the
-// inherited descriptors; log is where it says what it does.
-func (h Host) Supervise(ctx context.Context, name string, ready io.WriteCloser, lock *os.File, log io.Writer) error {
+// down has left says, or discards it if there is none. A signal on asked says that
+// commit has left a request. ready and lock are the inherited descriptors; log is
+// where it says what it does.
+func (h Host) Supervise(ctx context.Context, name string, ready io.WriteCloser, lock *os.File, asked <-chan os.Signal, log io.Writer) error {
 	dir := h.State.Dir(name)
 	inst, err := dir.Load()
 	if err == nil && inst == nil {
@@ -56,7 +60,7 @@ func (h Host) Supervise(ctx context.Context, name string, ready io.WriteCloser, 
 	if err != nil {
 		return errors.Join(err, announce(ready, err))
 	}
-	s := &supervisor{host: h, dir: dir, inst: inst, lock: lock, log: log, clock: stopwatch{now: h.Now}, watched: make(chan error, 1)}
+	s := &supervisor{host: h, dir: dir, inst: inst, lock: lock, log: log, asked: asked, clock: stopwatch{now: h.Now}, watched: make(chan error, 1)}
 	err = s.start(ctx)
 	heard := announce(ready, err)
 	ready.Close()
@@ -203,7 +207,8 @@ func (s *supervisor) listen(ctx context.Context) (err error) {
 		return err
 	}
 	s.witness = history.NewWitness(s.client.ControlClient(), s.journal, s.host.Now)
-	s.witness.Exhausted = func() bool { return exhausted(&s.inst.Working) }
+	w := s.inst.Working
+	s.witness.Exhausted = func() bool { return exhausted(&w) }
 	if err := s.witness.Baseline(ctx); err != nil {
 		return err
 	}
@@ -233,6 +238,10 @@ func (s *supervisor) watch(ctx context.Context) {
 			}
 		case <-tick.C:
 			process.Reap(s.run.Buildkitd.PID)
+		case <-s.asked:
+			s.beginCheckpoint(ctx)
+		case inst := <-s.making:
+			s.endCheckpoint(inst)
 		case err := <-s.watched:
 			s.hearNoMore(err)
 		case <-ended:

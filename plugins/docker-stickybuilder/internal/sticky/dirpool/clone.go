@@ -61,7 +61,7 @@ func (p *Pool) Clone(ctx context.Context, l, from disk.Lineage, id string, step 
 	w := &disk.Working{ID: id, Root: filepath.Join(dir, "root"), Lineage: l, Resets: resets, Backing: p.backing()}
 	began := p.options.Now()
 	w.From(source)
-	if err = durable.WriteJSON(filepath.Join(dir, "copy.json"), copyFile{disk.Format, l, w.Parent, w.Origin, began.UTC()}, 0o600); err != nil {
+	if err = p.note(w); err != nil {
 		return nil, nil, err
 	}
 	if source == nil {

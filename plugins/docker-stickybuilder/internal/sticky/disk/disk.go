@@ -97,6 +97,13 @@ func (w *Working) From(source *Generation) {
 	w.Chain = w.Chain[:min(len(w.Chain), maxChain)]
 }
 
+// Continue notes that what the copy held was committed as g while the copy was in
+// use: from now on it is a clone of g.
+func (w *Working) Continue(g Generation) {
+	w.Parent, w.Origin, w.Chain = "", Lineage{}, nil
+	w.From(&g)
+}
+
 // Base is the head that the copy's lineage has to have for a commit to move it, ""
 // for none: what was cloned from another lineage begins its own.
 func (w *Working) Base() string {

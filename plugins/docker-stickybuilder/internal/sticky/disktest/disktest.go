@@ -47,6 +47,7 @@ func Run(t *testing.T, open func(t *testing.T, keep int) sticky.Disk) {
 	}
 	runLineages(t, open)
 	runShelf(t, open)
+	runSnapshots(t, open)
 }
 
 var ids struct {

@@ -6,6 +6,8 @@
 //	STATE/instances/NAME/instance.json       written by up, then unchanged
 //	STATE/instances/NAME/run.json            written by the supervisor
 //	STATE/instances/NAME/stop.json           written by down, before it signals
+//	STATE/instances/NAME/commit.json         written by commit, before it signals; removed once it is answered
+//	STATE/instances/NAME/committed.json      the answer
 //	STATE/instances/NAME/report.json         written by whoever ended the builder
 //	STATE/instances/NAME/{buildkitd.toml,buildkitd.log,supervisor.log,journal.jsonl,run/}
 //	STATE/last/NAME/                         the same of the NAME's last run
@@ -59,7 +61,17 @@ type Instance struct {
 	Previous    *Current `json:"previous,omitempty"`
 	Environment *EnvFile `json:"environment,omitempty"`
 
-	Recovered []Recovery `json:"recovered,omitempty"` // by up, in that order
+	Recovered   []Recovery   `json:"recovered,omitempty"`   // by up, in that order
+	Checkpoints []Checkpoint `json:"checkpoints,omitempty"` // likewise, by commit
+}
+
+// A Checkpoint is a generation that was committed while the builder was up.
+type Checkpoint struct {
+	Generation        string     `json:"generation"`
+	Created           time.Time  `json:"created"`
+	PauseMilliseconds int64      `json:"pauseMilliseconds"` // for which builds stood still
+	Summary           disk.Tally `json:"summary"`           // builds since the checkpoint before
+	Refs              []string   `json:"refs"`              // of these
 }
 
 // A Recovery is one step that up has taken because a generation was not sound.
@@ -154,6 +166,14 @@ type Stop struct {
 	OnConflict string `json:"onConflict,omitempty"`
 }
 
+// A Commit is the request of a commit.
+type Commit struct {
+	ID         string        `json:"id"` // of the generation to be
+	Policy     string        `json:"policy"`
+	OnConflict string        `json:"onConflict,omitempty"`
+	MaxPause   time.Duration `json:"maxPause"` // for which builds may stand still
+}
+
 // A State is the directory in which builders are known.
 type State string
 
@@ -200,6 +220,9 @@ func (s State) Names() ([]string, error) {
 	return names, err
 }
 
+// Name is that of the builder.
+func (d Dir) Name() string { return filepath.Base(string(d)) }
+
 func (d Dir) File(name string) string { return filepath.Join(string(d), name) }
 
 // Names of files.
@@ -211,7 +234,9 @@ const (
 	Report        = "report.json"
 	fileInstance  = "instance.json"
 	fileRun       = "run.json"
+	Committed     = "committed.json"
 	fileStop      = "stop.json"
+	fileCommit    = "commit.json"
 )
 
 // Endpoint is the daemon's API address as builders and clients spell it.
@@ -258,6 +283,28 @@ func (d Dir) LoadStop() (*Stop, error) {
 
 // SaveStop writes the request to stop.
 func (d Dir) SaveStop(s Stop) error { return durable.WriteJSON(d.File(fileStop), s, 0o600) }
+
+// LoadCommit reads the request to commit; nil if there is none.
+func (d Dir) LoadCommit() (*Commit, error) {
+	var c Commit
+	err := durable.ReadJSON(d.File(fileCommit), &c)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return &c, err
+}
+
+// SaveCommit writes the request to commit.
+func (d Dir) SaveCommit(c Commit) error { return durable.WriteJSON(d.File(fileCommit), c, 0o600) }
+
+// RemoveCommit takes the request back, if there is one.
+func (d Dir) RemoveCommit() error {
+	err := os.Remove(d.File(fileCommit))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
 
 // Renew forgets what a run has left, but for its logs, so that another one can
 // begin.

@@ -2,8 +2,10 @@ package process
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"testing"
 	"time"
@@ -232,5 +234,61 @@ func TestKillChildren(t *testing.T) {
 	}
 	if left := children(os.Getpid()); len(left) != 0 {
 		t.Errorf("left: %v", left)
+	}
+}
+
+// A process that stands still does nothing until it may go on; one that stood still
+// by itself stays so.
+func TestPause(t *testing.T) {
+	ticks := filepath.Join(t.TempDir(), "ticks")
+	id := run(t, "echo; while true; do echo x >>"+ticks+"; sleep 0.01; done")
+	size := func() int64 {
+		st, err := os.Stat(ticks)
+		if err != nil {
+			return 0
+		}
+		return st.Size()
+	}
+	grows := func() bool {
+		was := size()
+		for range 100 {
+			time.Sleep(20 * time.Millisecond)
+			if size() > was {
+				return true
+			}
+		}
+		return false
+	}
+	resume, err := Pause(t.Context(), id, "")
+	if err != nil || !standsStill(id.PID) {
+		t.Fatal(err)
+	}
+	time.Sleep(50 * time.Millisecond) // its child may have been at it
+	was := size()
+	time.Sleep(200 * time.Millisecond)
+	if size() != was {
+		t.Error("it goes on")
+	}
+	again, err := Pause(t.Context(), id, "/no/such/group")
+	if err != nil {
+		t.Fatal(err)
+	}
+	again()
+	if !standsStill(id.PID) {
+		t.Error("what was stopped by somebody else goes on")
+	}
+	resume()
+	if !grows() {
+		t.Error("it does not go on")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	resume, err = Pause(ctx, id, "/no/such/group")
+	resume()
+	if err != nil && !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if !grows() {
+		t.Error("after a pause that was cancelled it does not go on")
 	}
 }
