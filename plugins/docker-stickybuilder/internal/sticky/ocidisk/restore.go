@@ -1,28 +1,17 @@
 package ocidisk
 
 import (
-	"bytes"
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
-	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 
-	"github.com/opencontainers/go-digest"
-	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
-	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/chunk"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disk"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/durable"
-	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/registry"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/tree"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/treefs"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/treeindex"
@@ -38,6 +27,8 @@ type restoring struct {
 	Working disk.Working `json:"working"`
 	Base    string       `json:"base,omitempty"` // generation that the files were a clone of
 	Boot    string       `json:"boot"`
+
+	noted bool // it is written down
 }
 
 // restore fetches a generation into the pool, unless it is there. The caller holds
@@ -54,7 +45,7 @@ func (d *Disk) restore(ctx context.Context, m *manifest, step progress.Step) (er
 	if err != nil {
 		return err
 	}
-	r, lock, err := d.resume(ctx, m, next)
+	r, lock, err := d.resume(ctx, m)
 	if err != nil {
 		return err
 	}
@@ -64,14 +55,18 @@ func (d *Disk) restore(ctx context.Context, m *manifest, step progress.Step) (er
 		}
 	}
 	defer lock.Close()
-	if err := d.fill(ctx, m, r, next, meter); err != nil {
-		if errors.Is(err, unix.ENOSPC) {
+	stats, err := d.fill(ctx, m, r, next, meter)
+	if err != nil {
+		full := errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)
+		if full {
 			err = fault.Hint(fmt.Errorf("%w: %w", disk.ErrNoSpace, err), "free some space in %s", d.options.Dir)
 		}
-		return err
-	}
-	stats, err := treefs.Stats(ctx, r.Working.Root, next)
-	if err != nil {
+		if full || !r.noted { // what is there is in the way, or of no use
+			if dropErr := d.pool.Discard(context.WithoutCancel(ctx), &r.Working); dropErr != nil {
+				return errors.Join(err, dropErr)
+			}
+			d.forgetRestore(m.id())
+		}
 		return err
 	}
 	if err := d.saveTree(m, parts, stats); err != nil {
@@ -100,12 +95,13 @@ func bootID() string {
 }
 
 // resume finds what a dead process has left of the same generation, nil if nothing.
-func (d *Disk) resume(ctx context.Context, m *manifest, _ *treeindex.Tree) (*restoring, *durable.Lock, error) {
+func (d *Disk) resume(ctx context.Context, m *manifest) (*restoring, *durable.Lock, error) {
 	var r restoring
 	err := durable.ReadJSON(d.file("restore", m.id()+".json"), &r)
 	if err == nil && r.Boot == bootID() && r.Boot != "" && r.Working.ID == m.id() && (r.Base == "" || (d.has(ctx, r.Base) && d.localManifest(r.Base) != nil)) {
 		lock, err := d.pool.Reopen(ctx, &r.Working)
 		if err == nil {
+			r.noted = true
 			return &r, lock, nil
 		}
 		if !errors.Is(err, disk.ErrGone) && !errors.Is(err, fs.ErrNotExist) {
@@ -116,42 +112,38 @@ func (d *Disk) resume(ctx context.Context, m *manifest, _ *treeindex.Tree) (*res
 	return nil, nil, d.pool.Discard(ctx, &disk.Working{ID: m.id()})
 }
 
-// begin makes a clone of the nearest generation that is here, or an empty copy, and
-// gives it the names of the files that are to come.
+// begin makes a clone of the nearest generation that is here, or an empty copy, if there
+// is room for what is to come.
 func (d *Disk) begin(ctx context.Context, m *manifest, next *treeindex.Tree, step progress.Step) (_ *restoring, _ *durable.Lock, err error) {
 	r := &restoring{Base: d.nearest(ctx, m), Boot: bootID()}
-	var old *treeindex.Tree
+	old, err := d.baseTree(ctx, r)
+	if err != nil {
+		return nil, nil, err
+	}
 	at := local("none")
 	if r.Base != "" {
-		if old, _, err = d.loadTree(ctx, d.localManifest(r.Base), nil); err != nil {
-			return nil, nil, err
-		}
 		at = local(r.Base)
 	}
-	plan := treefs.Diff(old, next)
 	w, lock, err := d.pool.Clone(ctx, local(m.id()), at, m.id(), step)
 	if err != nil {
 		return nil, nil, err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, d.pool.Discard(context.WithoutCancel(ctx), w))
-			lock.Close()
-		}
-	}()
-	if err := d.checkSpace(w, plan, next); err != nil {
+	if err := d.checkSpace(w, treefs.Diff(old, next), next); err != nil {
+		err = errors.Join(err, d.pool.Discard(context.WithoutCancel(ctx), w))
+		lock.Close()
 		return nil, nil, err
 	}
 	r.Working = *w
-	a, err := treefs.NewApplier(w.Root, next, plan)
-	if err != nil {
-		return nil, nil, err
+	return r, lock, nil
+}
+
+// baseTree is what the files were a clone of, nil if they were none.
+func (d *Disk) baseTree(ctx context.Context, r *restoring) (*treeindex.Tree, error) {
+	if r.Base == "" {
+		return nil, nil
 	}
-	defer a.Close()
-	if err := a.Structure(ctx); err != nil {
-		return nil, nil, err
-	}
-	return r, lock, durable.WriteJSON(d.file("restore", m.id()+".json"), r, 0o600)
+	t, _, err := d.loadTree(ctx, d.localManifest(r.Base), nil)
+	return t, err
 }
 
 // nearest is the generation in the pool that has the most packs in common with m.
@@ -199,200 +191,4 @@ func (d *Disk) checkSpace(w *disk.Working, plan treefs.Plan, next *treeindex.Tre
 		}
 	}
 	return nil
-}
-
-// A target is a place in a file where a chunk belongs.
-type target struct {
-	entry  *treeindex.Entry
-	offset int64
-}
-
-// fill brings the contents, from generations that are here and from packs, and then
-// the attributes.
-func (d *Disk) fill(ctx context.Context, m *manifest, r *restoring, next *treeindex.Tree, meter *meter) error {
-	var old *treeindex.Tree
-	if r.Base != "" {
-		var err error
-		if old, _, err = d.loadTree(ctx, d.localManifest(r.Base), nil); err != nil {
-			return err
-		}
-	}
-	plan := treefs.Diff(old, next)
-	a, err := treefs.NewApplier(r.Working.Root, next, plan)
-	if err != nil {
-		return err
-	}
-	defer a.Close()
-	f := &filler{disk: d, inline: m.inline, applier: a, tree: next, targets: map[chunk.ID][]target{}, meter: meter}
-	for _, n := range plan.Create {
-		f.want(&next.Entries[n])
-	}
-	if old != nil {
-		if err := f.takeLocal(ctx, r.Base, old); err != nil {
-			return err
-		}
-	}
-	if err := f.takePacks(ctx, d.file("restore", m.id()+".packs")); err != nil {
-		return err
-	}
-	return a.Finish(ctx)
-}
-
-type filler struct {
-	disk    *Disk
-	inline  map[digest.Digest][]byte
-	applier *treefs.Applier
-	tree    *treeindex.Tree
-	targets map[chunk.ID][]target
-	sizes   []chunk.ID // of targets, in the order of the tree
-	meter   *meter
-}
-
-func (f *filler) want(e *treeindex.Entry) {
-	var at int64
-	for _, p := range e.Content {
-		at += p.Hole
-		if _, ok := f.targets[p.ID]; !ok {
-			f.sizes = append(f.sizes, p.ID)
-		}
-		f.targets[p.ID] = append(f.targets[p.ID], target{e, at})
-		at += int64(p.Size)
-	}
-}
-
-func (f *filler) write(id chunk.ID, data []byte) error {
-	for _, t := range f.targets[id] {
-		if err := f.applier.WriteAt(t.entry, data, t.offset); err != nil {
-			return registry.Permanent(err)
-		}
-	}
-	return nil
-}
-
-// takeLocal copies the chunks that are in a generation of the pool. What does not have
-// its digest there is fetched.
-func (f *filler) takeLocal(ctx context.Context, base string, old *treeindex.Tree) error {
-	root, lock, err := f.disk.pool.Hold(ctx, local(base), base)
-	if err != nil {
-		return nil // it is gone, and the registry has everything
-	}
-	defer lock.Close()
-	for i := range old.Entries {
-		e := &old.Entries[i]
-		var at int64
-		for _, p := range e.Content {
-			at += p.Hole
-			if _, ok := f.targets[p.ID]; ok {
-				if ctx.Err() != nil {
-					return context.Cause(ctx)
-				}
-				if data := readAt(filepath.Join(root, e.Path), at, p.Size); data != nil && chunk.Sum(data) == p.ID {
-					if err := f.write(p.ID, data); err != nil {
-						return err
-					}
-					delete(f.targets, p.ID)
-				}
-			}
-			at += int64(p.Size)
-		}
-	}
-	return nil
-}
-
-func readAt(path string, offset int64, size int) []byte {
-	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
-	if err != nil {
-		return nil
-	}
-	defer file.Close()
-	data := make([]byte, size)
-	if _, err := file.ReadAt(data, offset); err != nil {
-		return nil
-	}
-	return data
-}
-
-// takePacks fetches all packs that hold something wanted, and notes each that is done
-// with in a file, so that it is not fetched again.
-func (f *filler) takePacks(ctx context.Context, journal string) error {
-	done := map[chunk.ID]bool{}
-	if text, err := os.ReadFile(journal); err == nil {
-		for line := range bytes.Lines(text) {
-			var id chunk.ID
-			if n, err := hex.Decode(id[:], bytes.TrimSpace(line)); err == nil && n == len(id) {
-				done[id] = true
-			}
-		}
-	}
-	log, err := os.OpenFile(journal, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
-	if err != nil {
-		return err
-	}
-	defer log.Close()
-	packs, wanted := f.plan(done)
-	var noting sync.Mutex
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(f.disk.options.Jobs)
-	for _, p := range packs {
-		g.Go(func() error {
-			if gctx.Err() != nil {
-				return context.Cause(gctx)
-			}
-			read := func(r io.Reader) error {
-				return chunk.Read(gctx, p, r, wanted[p.Digest], func(w chunk.Wanted, data []byte) error { return f.write(w.ID, data) })
-			}
-			if data := f.inline[digestOf(p)]; data != nil {
-				return read(bytes.NewReader(data))
-			}
-			err := f.disk.client.GetBlob(gctx, digestOf(p).String(), func(n int) { f.meter.count("packs", n) }, read)
-			if err != nil {
-				return err
-			}
-			noting.Lock()
-			defer noting.Unlock()
-			_, err = fmt.Fprintln(log, p.Digest)
-			return err
-		})
-	}
-	return g.Wait()
-}
-
-// plan sorts the wanted chunks by pack.
-func (f *filler) plan(done map[chunk.ID]bool) (packs []*chunk.Pack, wanted map[chunk.ID][]chunk.Wanted) {
-	wanted = map[chunk.ID][]chunk.Wanted{}
-	sizes := map[chunk.ID]int{}
-	for i := range f.tree.Entries {
-		for _, p := range f.tree.Entries[i].Content {
-			sizes[p.ID] = p.Size
-		}
-	}
-	var total int64
-	for _, id := range f.sizes {
-		at := f.tree.Places[id]
-		if _, ok := f.targets[id]; !ok || done[at.Pack.Digest] {
-			continue
-		}
-		if _, ok := wanted[at.Pack.Digest]; !ok {
-			packs = append(packs, at.Pack)
-			total += at.Pack.Size
-		}
-		wanted[at.Pack.Digest] = append(wanted[at.Pack.Digest], chunk.Wanted{ID: id, Offset: at.Offset, Size: sizes[id]})
-	}
-	f.meter.expect("packs", total)
-	return slices.Clip(packs), wanted
-}
-
-// A meter adds up what is fetched and shows it.
-type meter struct {
-	step  progress.Step
-	total atomic.Int64
-	bytes atomic.Int64
-}
-
-func (m *meter) expect(_ string, n int64) { m.total.Add(n) }
-
-func (m *meter) count(what string, n int) {
-	if what == "packs" {
-		m.step.Bytes("fetched", m.bytes.Add(int64(n)), m.total.Load())
-	}
 }

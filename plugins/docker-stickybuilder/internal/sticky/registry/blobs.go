@@ -13,8 +13,8 @@ import (
 // HasBlob asks whether the repository has a blob.
 func (c *Client) HasBlob(ctx context.Context, digest string) (has bool, err error) {
 	err = c.retry(ctx, func(ctx context.Context) error {
-		ctx, _, stop := c.watch(ctx)
-		defer stop()
+		ctx, watch := c.watch(ctx)
+		defer watch.stop()
 		resp, err := c.send(ctx, request{method: http.MethodHead, path: "/blobs/" + digest}, http.StatusOK)
 		if errors.Is(err, ErrNotFound) {
 			has = false
@@ -76,8 +76,8 @@ func (c *counter) takeBack() {
 
 // upload asks for a session and puts the blob into it in one piece.
 func (c *Client) upload(ctx context.Context, digest string, data []byte, sent func(int)) error {
-	ctx, alive, stop := c.watch(ctx)
-	defer stop()
+	ctx, watch := c.watch(ctx)
+	defer watch.stop()
 	resp, err := c.send(ctx, request{method: http.MethodPost, path: "/blobs/uploads/", body: func() io.Reader { return http.NoBody }}, http.StatusAccepted)
 	if err != nil {
 		return err
@@ -91,14 +91,10 @@ func (c *Client) upload(ctx context.Context, digest string, data []byte, sent fu
 	q.Set("digest", digest)
 	u.RawQuery = q.Encode()
 	count := counter{tell: sent}
-	tick := func(n int) {
-		alive()
-		count.add(n)
-	}
 	resp, err = c.send(ctx, request{
 		method: http.MethodPut, path: u.String(), size: int64(len(data)),
 		header: http.Header{"Content-Type": {"application/octet-stream"}},
-		body:   func() io.Reader { return ticking{bytes.NewReader(data), tick} },
+		body:   func() io.Reader { return watched{bytes.NewReader(data), watch, true, count.add} },
 	}, http.StatusCreated, http.StatusNoContent)
 	if err == nil {
 		return resp.Body.Close()
@@ -115,19 +111,14 @@ func (c *Client) upload(ctx context.Context, digest string, data []byte, sent fu
 // tried again.
 func (c *Client) GetBlob(ctx context.Context, digest string, got func(int), fn func(io.Reader) error) error {
 	err := c.retry(ctx, func(ctx context.Context) error {
-		ctx, alive, stop := c.watch(ctx)
-		defer stop()
+		ctx, watch := c.watch(ctx)
+		defer watch.stop()
 		resp, err := c.send(ctx, request{method: http.MethodGet, path: "/blobs/" + digest}, http.StatusOK)
 		if err != nil {
 			return err
 		}
 		defer resp.Body.Close()
-		err = fn(ticking{resp.Body, func(n int) {
-			alive()
-			if got != nil {
-				got(n)
-			}
-		}})
+		err = fn(watched{resp.Body, watch, false, got})
 		if cause := context.Cause(ctx); err != nil && errors.Is(cause, errStalled) {
 			return cause
 		}
@@ -168,8 +159,8 @@ func (c *Client) ReadBlob(ctx context.Context, digest string, most int64, got fu
 func (c *Client) CheckPush(ctx context.Context) error {
 	var place string
 	err := c.retry(ctx, func(ctx context.Context) error {
-		ctx, _, stop := c.watch(ctx)
-		defer stop()
+		ctx, watch := c.watch(ctx)
+		defer watch.stop()
 		resp, err := c.send(ctx, request{method: http.MethodPost, path: "/blobs/uploads/", body: func() io.Reader { return http.NoBody }}, http.StatusAccepted)
 		if err != nil {
 			return err

@@ -23,14 +23,14 @@ const maxManifest = 4 << 20
 // ErrNotFound if there is none.
 func (c *Client) GetManifest(ctx context.Context, ref string) (data []byte, digest string, err error) {
 	err = c.retry(ctx, func(ctx context.Context) error {
-		ctx, alive, stop := c.watch(ctx)
-		defer stop()
+		ctx, watch := c.watch(ctx)
+		defer watch.stop()
 		resp, err := c.send(ctx, request{method: http.MethodGet, path: "/manifests/" + ref, header: http.Header{"Accept": {ocispec.MediaTypeImageManifest}}}, http.StatusOK)
 		if err != nil {
 			return err
 		}
 		defer resp.Body.Close()
-		if data, err = io.ReadAll(io.LimitReader(ticking{resp.Body, func(int) { alive() }}, maxManifest+1)); err != nil {
+		if data, err = io.ReadAll(io.LimitReader(watched{resp.Body, watch, false, nil}, maxManifest+1)); err != nil {
 			return err
 		}
 		if len(data) > maxManifest {
@@ -54,12 +54,12 @@ func (c *Client) PutManifest(ctx context.Context, tag string, data []byte) error
 		return fmt.Errorf("writing manifest %s of %s: its %d bytes are more than registries take", tag, c, len(data))
 	}
 	err := c.retry(ctx, func(ctx context.Context) error {
-		ctx, alive, stop := c.watch(ctx)
-		defer stop()
+		ctx, watch := c.watch(ctx)
+		defer watch.stop()
 		resp, err := c.send(ctx, request{
 			method: http.MethodPut, path: "/manifests/" + tag, size: int64(len(data)),
 			header: http.Header{"Content-Type": {ocispec.MediaTypeImageManifest}},
-			body:   func() io.Reader { return ticking{bytes.NewReader(data), func(int) { alive() }} },
+			body:   func() io.Reader { return watched{bytes.NewReader(data), watch, true, nil} },
 		}, http.StatusCreated, http.StatusOK, http.StatusAccepted)
 		if err != nil {
 			return err
@@ -76,8 +76,8 @@ func (c *Client) PutManifest(ctx context.Context, tag string, data []byte) error
 // that. One that is gone is no error.
 func (c *Client) Delete(ctx context.Context, ref string) error {
 	err := c.retry(ctx, func(ctx context.Context) error {
-		ctx, _, stop := c.watch(ctx)
-		defer stop()
+		ctx, watch := c.watch(ctx)
+		defer watch.stop()
 		resp, err := c.send(ctx, request{method: http.MethodDelete, path: "/manifests/" + ref}, http.StatusAccepted, http.StatusOK, http.StatusNoContent, http.StatusNotFound)
 		if err != nil {
 			return err
@@ -128,14 +128,14 @@ func (c *Client) Tags(ctx context.Context, prefix string) (tags []string, err er
 }
 
 func (c *Client) tagsPage(ctx context.Context, next *string) ([]string, error) {
-	ctx, alive, stop := c.watch(ctx)
-	defer stop()
+	ctx, watch := c.watch(ctx)
+	defer watch.stop()
 	resp, err := c.send(ctx, request{method: http.MethodGet, path: *next}, http.StatusOK)
 	if err != nil {
 		return nil, err
 	}
 	defer resp.Body.Close()
-	data, err := io.ReadAll(io.LimitReader(ticking{resp.Body, func(int) { alive() }}, maxPage))
+	data, err := io.ReadAll(io.LimitReader(watched{resp.Body, watch, false, nil}, maxPage))
 	if err != nil {
 		return nil, err
 	}

@@ -91,22 +91,41 @@ func retryAfter(h http.Header) time.Duration {
 
 var errStalled = errors.New("the connection has stalled")
 
-// watch returns a context that is cancelled when the function it also returns is not
-// called for the client's Stall.
-func (c *Client) watch(ctx context.Context) (_ context.Context, alive, stop func()) {
+// A watch cancels its context when nothing has moved for the client's Stall. Time in which
+// nobody waits for the registry does not count.
+type watch struct {
+	timer *time.Timer
+	stall time.Duration
+	stop  func()
+}
+
+func (c *Client) watch(ctx context.Context) (context.Context, watch) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	timer := time.AfterFunc(c.options.Stall, func() { cancel(errStalled) })
-	return ctx, func() { timer.Reset(c.options.Stall) }, func() { timer.Stop(); cancel(nil) }
+	return ctx, watch{timer, c.options.Stall, func() { timer.Stop(); cancel(nil) }}
 }
 
-// A ticking reader tells of each read, with the number of bytes.
-type ticking struct {
+// A watched reader is what the registry sends, or is sent. moved is told of each read, with
+// the number of bytes.
+type watched struct {
 	io.Reader
-	tick func(int)
+	watch
+	sending bool // the registry is waited for between two reads, and not in them
+	moved   func(int)
 }
 
-func (t ticking) Read(p []byte) (int, error) {
-	n, err := t.Reader.Read(p)
-	t.tick(n)
+func (w watched) Read(p []byte) (int, error) {
+	if !w.sending {
+		w.timer.Reset(w.stall)
+	}
+	n, err := w.Reader.Read(p)
+	if w.sending {
+		w.timer.Reset(w.stall)
+	} else {
+		w.timer.Stop()
+	}
+	if w.moved != nil {
+		w.moved(n)
+	}
 	return n, err
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -14,12 +15,16 @@ import (
 )
 
 // An Applier carries a plan out in a directory: [Applier.Structure], then all contents by
-// [Applier.WriteAt], then [Applier.Finish]. Each of them can be repeated after a process died
-// in it, but for Structure, after which the directory is of no use.
+// [Applier.WriteAt], then [Applier.Finish]. What a process that died has left is gone on
+// with by another Applier, which need not write again what was written; but a directory
+// in which Structure was not done is of no use.
 type Applier struct {
 	root *os.File
 	tree *treeindex.Tree
 	plan Plan
+
+	left  []atomic.Int32 // of each entry: pieces that are not written
+	stats []Stat
 }
 
 // NewApplier begins to make dir the tree next.
@@ -28,14 +33,18 @@ func NewApplier(dir string, next *treeindex.Tree, p Plan) (*Applier, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Applier{root: f, tree: next, plan: p}, nil
+	a := &Applier{root: f, tree: next, plan: p, left: make([]atomic.Int32, len(next.Entries)), stats: make([]Stat, len(next.Entries))}
+	for _, n := range p.Create {
+		a.left[n].Store(int32(len(next.Entries[n].Content)))
+	}
+	return a, nil
 }
 
 // Close releases the directory.
 func (a *Applier) Close() error { return a.root.Close() }
 
-// Structure removes what is to go and makes the names of what is to come: directories,
-// links, devices, and files as long as they are to be and with nothing in them.
+// Structure removes what is to go and makes all of what is to come but the contents of
+// files and the attributes of those that have any.
 func (a *Applier) Structure(ctx context.Context) error {
 	in := a.walk()
 	defer in.close()
@@ -63,15 +72,26 @@ func (a *Applier) Structure(ctx context.Context) error {
 			return context.Cause(ctx)
 		}
 		e := &a.tree.Entries[n]
-		if e.Kind == treeindex.Hardlink {
-			continue // its file gets its attributes first
-		}
 		fd, name, err := in.at(e.Path)
-		if err == nil {
+		if err == nil && e.Kind == treeindex.Hardlink {
+			err = a.link(fd, name, e.Target)
+		} else if err == nil {
 			err = create(fd, name, e)
 		}
 		if err != nil {
 			return a.fail("making", e.Path, err)
+		}
+	}
+	// From below to above, and after the links: what is made in a directory changes its
+	// time, and a link that of its file.
+	for _, n := range slices.Backward(slices.Sorted(slices.Values(slices.Concat(a.plan.Create, a.plan.Adjust)))) {
+		e := &a.tree.Entries[n]
+		if e.Kind == treeindex.Hardlink || len(e.Content) > 0 {
+			continue
+		}
+		// Directories that were there before have attributes that may have to go.
+		if err := in.attributes(e, e.Kind != treeindex.Dir); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -111,71 +131,13 @@ func create(fd int, name string, e *treeindex.Entry) error {
 	return fmt.Errorf("unknown kind %q", e.Kind)
 }
 
-// WriteAt puts bytes into a file of the tree. It is safe for concurrent use.
-func (a *Applier) WriteAt(e *treeindex.Entry, data []byte, offset int64) error {
-	fd, err := a.open(e.Path, unix.O_WRONLY)
+func (a *Applier) link(fd int, name, target string) error {
+	dir, err := a.open(filepath.Dir(target), unix.O_PATH|unix.O_DIRECTORY)
 	if err != nil {
 		return err
 	}
-	f := os.NewFile(uintptr(fd), e.Path)
-	_, err = f.WriteAt(data, offset)
-	return errors.Join(err, f.Close())
-}
-
-// Finish sets attributes, makes hard links, and gives directories their times.
-func (a *Applier) Finish(ctx context.Context) error {
-	in := a.walk()
-	defer in.close()
-	var links []*treeindex.Entry
-	dirs := slices.Clone(a.plan.Adjust)
-	for i, n := range a.plan.Create {
-		if i%1024 == 0 && ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		e := &a.tree.Entries[n]
-		switch e.Kind {
-		case treeindex.Hardlink:
-			links = append(links, e)
-		case treeindex.Dir:
-			dirs = append(dirs, n)
-		default:
-			if err := in.attributes(e, true); err != nil {
-				return err
-			}
-		}
-	}
-	for _, e := range links {
-		if err := a.link(in, e); err != nil {
-			return a.fail("linking", e.Path, err)
-		}
-	}
-	// From below to above: what is made in a directory changes its time.
-	slices.Sort(dirs)
-	for _, n := range slices.Backward(dirs) {
-		if err := in.attributes(&a.tree.Entries[n], false); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (a *Applier) link(in *walker, e *treeindex.Entry) error {
-	first, err := a.open(filepath.Dir(e.Target), unix.O_PATH|unix.O_DIRECTORY)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(first)
-	fd, name, err := in.at(e.Path)
-	if err != nil {
-		return err
-	}
-	err = unix.Linkat(first, filepath.Base(e.Target), fd, name, 0)
-	if errors.Is(err, unix.EEXIST) { // made before the process died
-		if err = unix.Unlinkat(fd, name, 0); err == nil {
-			err = unix.Linkat(first, filepath.Base(e.Target), fd, name, 0)
-		}
-	}
-	return err
+	defer unix.Close(dir)
+	return unix.Linkat(dir, filepath.Base(target), fd, name, 0)
 }
 
 // open opens what path names below the root, by way of real directories only.
@@ -221,31 +183,4 @@ func (w *walker) at(path string) (int, string, error) {
 		w.fd, w.dir = fd, dir
 	}
 	return w.fd, name, nil
-}
-
-// attributes gives a name its owner, mode, extended attributes and time, in this order: a
-// change of owner takes the set-uid bits and the capabilities away.
-func (w *walker) attributes(e *treeindex.Entry, fresh bool) error {
-	fd, name, err := w.at(e.Path)
-	if err != nil {
-		return err
-	}
-	if err := unix.Fchownat(fd, name, int(e.UID), int(e.GID), unix.AT_SYMLINK_NOFOLLOW); err != nil {
-		return w.fail("chown", e.Path, err)
-	}
-	if e.Kind != treeindex.Symlink {
-		if err := unix.Fchmodat(fd, name, e.Mode, 0); err != nil {
-			return w.fail("chmod", e.Path, err)
-		}
-	}
-	if len(e.Xattrs) > 0 || !fresh {
-		if err := writeXattrs(fmt.Sprintf("/proc/self/fd/%d/%s", fd, name), e.Xattrs, fresh); err != nil {
-			return err
-		}
-	}
-	at := unix.Timespec{Sec: e.Seconds, Nsec: int64(e.Nanos)}
-	if err := unix.UtimesNanoAt(fd, name, []unix.Timespec{at, at}, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-		return w.fail("utimensat", e.Path, err)
-	}
-	return nil
 }

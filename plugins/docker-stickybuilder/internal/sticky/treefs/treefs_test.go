@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -95,27 +96,39 @@ func end0(e *treeindex.Entry) (end int64) {
 func (s store) apply(t *testing.T, dir string, old, next *treeindex.Tree) {
 	t.Helper()
 	plan := treefs.Diff(old, next)
-	a, err := treefs.NewApplier(dir, next, plan)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer a.Close()
-	if err := a.Structure(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	for range 2 { // contents and what follows may be repeated
-		for _, n := range plan.Create {
+	// The first one dies after some of the contents, the last has nothing to write.
+	for process := range 3 {
+		a, err := treefs.NewApplier(dir, next, plan)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer a.Close()
+		if process == 0 {
+			if err := a.Structure(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i, n := range plan.Create {
 			var at int64
 			for _, p := range next.Entries[n].Content {
 				at += p.Hole
-				if err := a.WriteAt(&next.Entries[n], s[p.ID], at); err != nil {
-					t.Fatal(err)
+				if process == 1 || (process == 0 && i%2 == 0) {
+					if err := a.WriteAt(n, s[p.ID], at); err != nil {
+						t.Fatal(err)
+					}
 				}
 				at += int64(p.Size)
 			}
 		}
-		if err := a.Finish(t.Context()); err != nil {
+		if process == 0 {
+			continue
+		}
+		stats, err := a.Finish(t.Context())
+		if err != nil {
 			t.Fatal(err)
+		}
+		if now, err := treefs.Stats(t.Context(), dir, next); err != nil || !slices.Equal(stats, now) {
+			t.Errorf("%v are not the stats of the files: %v, %v", stats, now, err)
 		}
 	}
 }
@@ -237,10 +250,10 @@ func TestLinksAreNotFollowed(t *testing.T) {
 	if err := a.Structure(t.Context()); err == nil {
 		t.Error("a link was taken for a directory")
 	}
-	if err := a.WriteAt(&tree.Entries[1], []byte("x"), 0); err == nil {
+	if err := a.WriteAt(1, []byte("x"), 0); err == nil {
 		t.Error("written through a link")
 	}
-	if err := a.Finish(t.Context()); err == nil {
+	if _, err := a.Finish(t.Context()); err == nil {
 		t.Error("finished through a link")
 	}
 	if names, _ := os.ReadDir(victim); len(names) > 0 {
