@@ -39,7 +39,9 @@ func Decompress(r io.Reader) (io.ReadCloser, error) {
 		}
 		return drained{z, z, b}, nil
 	case bytes.HasPrefix(head, zstdMagic), len(head) == 4 && head[0]&0xf0 == 0x50 && bytes.Equal(head[1:], skippableMagic):
-		z, err := zstd.NewReader(b, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
+		// With little memory, the decoder would move its whole window for every
+		// megabyte: this way it holds two windows and moves one when both are full.
+		z, err := zstd.NewReader(b, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderLowmem(false))
 		if err != nil {
 			return nil, fmt.Errorf("decompressing zstd: %w", err)
 		}

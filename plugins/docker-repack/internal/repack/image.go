@@ -213,7 +213,8 @@ func (r *run) readBack(ctx context.Context, memory *budget, l *stored, index int
 	if !r.opts.Verify {
 		return nil
 	}
-	giveBack, err := memory.borrow(ctx, readingMemory(l.descriptor))
+	// The decoder takes two windows, as the encoder does.
+	giveBack, err := memory.borrow(ctx, max(readingMemory(l.descriptor), 2*r.codec.window))
 	if err != nil {
 		return err
 	}

@@ -23,7 +23,7 @@ const (
 
 	// decoderMemory is what reading one zstd layer takes if it is no worse than
 	// what this package writes.
-	decoderMemory = 64 << 20
+	decoderMemory = 2 * (32 << 20)
 )
 
 // A budget bounds what the stages of a run hold at the same time. It decides how

@@ -53,7 +53,8 @@ type spool struct {
 	remove  func()
 	encoder *zstd.Encoder
 	workers chan struct{} // bounds the frames in memory
-	buffers sync.Pool
+	buffers sync.Pool     // of frames, and
+	packed  sync.Pool     // of compressed ones
 
 	mu    sync.Mutex
 	end   int64
@@ -89,6 +90,7 @@ func newSpool(dir string, jobs int) (*spool, error) {
 		file: f, remove: remove, encoder: enc,
 		workers: make(chan struct{}, jobs+1),
 		buffers: sync.Pool{New: func() any { b := make([]byte, 0, frameSize); return &b }},
+		packed:  sync.Pool{New: func() any { b := make([]byte, 0, frameSize+frameSize/64); return &b }},
 		holes:   map[int64]int64{}, holesByEnd: map[int64]int64{},
 	}, nil
 }
@@ -165,7 +167,10 @@ func (g *segment) emit() error {
 }
 
 func (s *spool) store(raw []byte) (frame, error) {
-	data := s.encoder.EncodeAll(raw, nil)
+	packed := s.packed.Get().(*[]byte)
+	defer s.packed.Put(packed)
+	data := s.encoder.EncodeAll(raw, (*packed)[:0])
+	*packed = data
 	s.mu.Lock()
 	f := frame{offset: s.end, length: int32(len(data))}
 	s.end += int64(len(data))
