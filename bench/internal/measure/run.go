@@ -19,6 +19,7 @@ type Command struct {
 	Dir     string
 	Scratch string // directory whose files count as temporary; "" measures no disk
 	Stdout  io.Writer
+	Stderr  io.Writer // gets what an ExitError would tell the end of
 }
 
 // An ExitError is a program that ran and did not succeed.
@@ -37,6 +38,9 @@ func Run(ctx context.Context, c Command) (Usage, error) {
 	var stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, c.Argv[0], c.Argv[1:]...)
 	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = c.Env, c.Dir, c.Stdout, &stderr
+	if c.Stderr != nil {
+		cmd.Stderr = io.MultiWriter(&stderr, c.Stderr)
+	}
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second
 	start := time.Now()
