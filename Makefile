@@ -5,7 +5,7 @@ export GOTOOLCHAIN ?= local
 GO ?= go
 testbed := $(GO) run ./testbed/cmd/testbed
 
-.PHONY: demo test unit e2e lint install docs bench down
+.PHONY: demo test unit e2e lint install docs bench bench-repack bench-stickybuilder down
 
 demo: ## the main job, end to end, on examples/factory
 	@./examples/demo.sh
@@ -25,9 +25,11 @@ install: ## build the four plugins and install them for this user
 docs: ## write docs/reference anew from the commands
 	UPDATE_DOCS=1 $(GO) test -count=1 -run TestReference ./plugins/docker-*
 
-bench: ## the suite and its peers, side by side; see bench/README.md
+bench: bench-repack bench-stickybuilder ## the suite and its peers, side by side; see bench/README.md
+
+bench-repack bench-stickybuilder: bench-%:
 	$(testbed) up --profile test
-	$(GO) run ./bench/repack -date $$(date +%F) $(BENCH)
+	$(GO) run ./bench/$* -date $$(date +%F) $(BENCH)
 
 down: ## stop what the testbed has started
 	$(testbed) down

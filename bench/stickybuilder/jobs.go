@@ -64,7 +64,7 @@ func jobs(ctx context.Context, b *bed.Bed, o options, f fixture) (*Fixture, erro
 	for _, c := range all {
 		out.Rows = append(out.Rows, FixtureRow{Contestant: c.name()})
 	}
-	for range o.repeat {
+	for range o.rounds {
 		for i, c := range all {
 			first, second, err := twoJobs(ctx, b, f, c, src)
 			if err != nil {

@@ -23,7 +23,7 @@ import (
 // options are what the command line says.
 type options struct {
 	fixtures, who, sections, pools []string
-	repeat, layers, files          int
+	rounds, repeat, layers, files  int
 	big, copied, stored            float64   // GB
 	sizes                          []float64 // GB
 	links                          []int64   // Mb/s
@@ -31,7 +31,7 @@ type options struct {
 	jsonPath, tablePath            string
 }
 
-var allSections = []string{"jobs", "scaling", "registry"}
+var allSections = []string{"jobs", "scaling", "registry", "checkpoint"}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -65,7 +65,8 @@ func parse(args []string) (options, error) {
 	pools := fs.String("pools", strings.Join(allPools, ","), "kinds of pools")
 	sizes := fs.String("sizes", "1,10,50", "sizes of the pools' disks, in GB, most of them in extents that take no space")
 	speeds := fs.String("links", "200,1000", "speeds of the links to the registry, in Mb/s")
-	fs.IntVar(&o.repeat, "repeat", 3, "how often everything is measured")
+	fs.IntVar(&o.rounds, "rounds", 1, "how often each contestant runs its two jobs")
+	fs.IntVar(&o.repeat, "repeat", 3, "how often everything else is measured")
 	fs.IntVar(&o.layers, "layers", 32, "steps of the fixture with many layers")
 	fs.Float64Var(&o.big, "big", 0.5, "size of the big layer, in GB")
 	fs.IntVar(&o.files, "files", 5000, "files for each GB of a pool's disk")
@@ -107,8 +108,8 @@ func parse(args []string) (options, error) {
 		}
 		o.links = append(o.links, mbps)
 	}
-	if o.repeat < 1 || o.layers < 1 || o.big <= 0 || o.stored <= 0 || o.files < 1 {
-		return o, errors.New("reading the command line: -repeat, -layers, -big, -stored and -files must be more than 0")
+	if o.rounds < 1 || o.repeat < 1 || o.layers < 1 || o.big <= 0 || o.stored <= 0 || o.files < 1 {
+		return o, errors.New("reading the command line: -rounds, -repeat, -layers, -big, -stored and -files must be more than 0")
 	}
 	return o, nil
 }
@@ -174,6 +175,8 @@ func measureAll(ctx context.Context, b *bed.Bed, o options, r *Results) (err err
 			r.Scaling, err = scaling(ctx, b, o)
 		case "registry":
 			r.Registry, err = inRegistry(ctx, b, o)
+		case "checkpoint":
+			r.Checkpoints, err = checkpoints(ctx, b, o)
 		}
 		if err != nil {
 			return fmt.Errorf("measuring %s: %w", section, err)

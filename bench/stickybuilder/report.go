@@ -16,12 +16,13 @@ import (
 
 // Results are all figures, raw.
 type Results struct {
-	Date     string        `json:"date,omitempty"`
-	Note     string        `json:"note,omitempty"`
-	Facts    machine.Facts `json:"facts"`
-	Fixtures []*Fixture    `json:"fixtures,omitempty"`
-	Scaling  []ScalingRow  `json:"scaling,omitempty"`
-	Registry *Registry     `json:"registry,omitempty"`
+	Date        string          `json:"date,omitempty"`
+	Note        string          `json:"note,omitempty"`
+	Facts       machine.Facts   `json:"facts"`
+	Fixtures    []*Fixture      `json:"fixtures,omitempty"`
+	Scaling     []ScalingRow    `json:"scaling,omitempty"`
+	Registry    *Registry       `json:"registry,omitempty"`
+	Checkpoints []CheckpointRow `json:"checkpoints,omitempty"`
 }
 
 // readResults reads those of an earlier run, of which a partial run keeps the rest.
@@ -83,14 +84,18 @@ func (r *Results) markdown() string {
 	if r.Registry != nil {
 		s.WriteString("\n## A disk in a registry\n\n" + registryNote + "\n\n" + r.Registry.markdown())
 	}
+	if len(r.Checkpoints) > 0 {
+		s.WriteString("\n## Checkpoints\n\n" + checkpointsNote + "\n\n" + checkpointsMarkdown(r.Checkpoints))
+	}
 	return s.String()
 }
 
 const (
 	jobsNote = `A job brings a builder up, builds and pushes, and takes it down so that the next machine has what the contestant keeps. Medians
 over the runs. "×" is a multiple of the whole second job of ` + "`docker stickybuilder`" + ` on a pool of this machine.`
-	scalingNote  = "`up` to the first usable builder, and `down` with a commit, in seconds; \"clone\" and buildkitd's own start are parts of `up`. Medians."
-	registryNote = "\"×\" is a multiple of the bytes that the job has written. A restore is the clone in `up` on a machine that has nothing; \"of raw\" is its speed, as a part of that of fetching the same blobs and nothing else."
+	scalingNote     = "`up` to the first usable builder, and `down` with a commit, in seconds; \"clone\" and buildkitd's own start are parts of `up`. Medians."
+	checkpointsNote = "`docker stickybuilder commit` while a build marks the time every 10 ms: the largest gap between two marks in the seconds that a checkpoint touches, and in all others."
+	registryNote    = "\"×\" is a multiple of the bytes that the job has written. A restore is the clone in `up` on a machine that has nothing; \"of raw\" is its speed, as a part of that of fetching the same blobs and nothing else."
 )
 
 // typical is the job of median wall clock. Of an even number it is the quicker one of

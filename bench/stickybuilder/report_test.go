@@ -30,6 +30,7 @@ func sample() *Results {
 			{Pool: "btrfs", GB: 10, Files: 50000, Method: "snapshot", Up: []time.Duration{time.Second / 2}, Clone: []time.Duration{20 * time.Millisecond}, Ready: []time.Duration{300 * time.Millisecond}, Down: []time.Duration{time.Second}},
 			{Pool: bootstrap, Up: []time.Duration{time.Second, 3 * time.Second, 2 * time.Second}, Down: []time.Duration{time.Second}},
 		},
+		Checkpoints: []CheckpointRow{{Pool: "xfs", GB: 1, Files: 5000, Commits: []time.Duration{time.Second}, Pauses: []time.Duration{40 * time.Millisecond}, Gaps: []time.Duration{50 * time.Millisecond, 60 * time.Millisecond, 70 * time.Millisecond}, Usual: 12 * time.Millisecond}},
 		Registry: &Registry{
 			Bytes: 500e6, Changed: 8e6, First: Commit{5 * time.Second, meter.Count{Requests: 60, Sent: 250e6}},
 			Rebuild: Commit{time.Second, meter.Count{Requests: 6, Sent: 8.8e6}}, Nothing: Commit{time.Second, meter.Count{Requests: 3, Sent: 20e3}},
@@ -48,6 +49,7 @@ func TestReport(t *testing.T) {
 		"| second job, × docker stickybuilder | caches |", "| docker-container, type=registry | 2.50× |",
 		"| btrfs, 10 GB | 50000 | snapshot | 0.50 | 0.25× | 20 | 300 | 1.00 |",
 		"| `buildx create --bootstrap`, and `rm` | | | 2.00 | 1.00× | | | 1.00 |",
+		"| xfs, 1 GB | 5000 | 1.00 | 40 | 60 | 70 | 12 |",
 		"| first | 5.00 | 500 | 100 | 250.00 | 0.50× | 60 |",
 		"| after a small rebuild | 1.00 | 8.0 | 8 | 8.80 | 1.10× | 6 |",
 		"| of nothing new | 1.00 | – | | 0.02 | | 3 |",
@@ -155,5 +157,18 @@ func TestFilesInMount(t *testing.T) {
 		if got := filesInMount(text); got != want {
 			t.Errorf("filesInMount(%q) = %d, want %d", text, got, want)
 		}
+	}
+}
+
+func TestGaps(t *testing.T) {
+	at := func(s float64) time.Time { return time.UnixMicro(int64(s * 1e6)) }
+	spans := []span{{at(101.9), at(102.1)}, {at(105.2), at(105.3)}}
+	out := "gap 100 11000\ngap 101 12000\ngap 102 90000\r\ngap 103 13000\nother\ngap 105 70000\ngap 106 12500\n"
+	during, usual, err := gaps(out, spans)
+	if want := []time.Duration{90 * time.Millisecond, 70 * time.Millisecond}; err != nil || !reflect.DeepEqual(during, want) || usual != 13*time.Millisecond {
+		t.Errorf("%v, %v, %v", during, usual, err)
+	}
+	if _, _, err := gaps("gap 101 1\n", spans); err == nil {
+		t.Error("a build that did not run during a checkpoint gives no error")
 	}
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -27,13 +25,6 @@ type ScalingRow struct {
 
 // bootstrap is the row of buildx's own docker-container driver.
 const bootstrap = "buildx create --bootstrap"
-
-// Kinds of pools, by the filesystem that they are on. "copy" is one whose clones
-// are copies because there is no mkfs.btrfs.
-var allPools = []string{"ext4", "btrfs", "xfs", "copy"}
-
-// poolSpace is how big the filesystem around a pool is. Its file is sparse.
-const poolSpace = 128 << 30
 
 // scaling clones and commits disks of growing size, and has buildx make a builder of its
 // own in turns with that.
@@ -57,63 +48,37 @@ func scaling(ctx context.Context, b *bed.Bed, o options) ([]ScalingRow, error) {
 	return append(rows, other), nil
 }
 
-func scale(ctx context.Context, b *bed.Bed, o options, pool string, gb float64, other *ScalingRow) (row *ScalingRow, err error) {
-	p, err := newPlace(b)
-	if err != nil {
-		return nil, err
-	}
-	defer p.meter.Close()
-	for _, dir := range []string{"state", "docker"} {
-		if _, err := b.Work(dir); err != nil {
-			return nil, err
+func scale(ctx context.Context, b *bed.Bed, o options, pool string, gb float64, other *ScalingRow) (*ScalingRow, error) {
+	row := &ScalingRow{Pool: pool, GB: gb, Files: int(gb * float64(o.files))}
+	return row, withPool(ctx, b, pool, func(p place, disk string) error {
+		if _, _, err := stickyUp(ctx, b, disk, p.toml, "--max-size", "0"); err != nil {
+			return err
 		}
-	}
-	dir, unmount, err := mountPool(ctx, b, pool)
-	if err != nil {
-		return nil, err
-	}
-	defer func() {
-		if err != nil {
-			stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
-			defer cancel()
-			_, _ = stickyDown(stop, b, "--commit", "never", "--drain-timeout", "0s")
+		if err := fillDisk(ctx, b, pool, gb, row.Files); err != nil {
+			return err
 		}
-		err = errors.Join(err, unmount())
-	}()
-	disk := "dir:" + filepath.Join(dir, "pool")
-	if pool == "copy" {
-		if err := plainPool(filepath.Join(dir, "pool")); err != nil {
-			return nil, err
+		if _, err := stickyDown(ctx, b); err != nil {
+			return err
 		}
-	}
-	row = &ScalingRow{Pool: pool, GB: gb, Files: int(gb * float64(o.files))}
-	if _, _, err := stickyUp(ctx, b, disk, p.toml, "--max-size", "0"); err != nil {
-		return nil, err
-	}
-	if err := fillDisk(ctx, b, *row); err != nil {
-		return nil, err
-	}
-	if _, err := stickyDown(ctx, b); err != nil {
-		return nil, err
-	}
-	for range o.repeat {
-		u, up, err := stickyUp(ctx, b, disk, p.toml, "--max-size", "0")
-		if err != nil {
-			return nil, err
+		for range o.repeat {
+			u, up, err := stickyUp(ctx, b, disk, p.toml, "--max-size", "0")
+			if err != nil {
+				return err
+			}
+			down, err := stickyDown(ctx, b, "--commit", "always")
+			if err != nil {
+				return err
+			}
+			row.Method = u.Clone.Method
+			row.Up, row.Down = append(row.Up, up.Wall), append(row.Down, down.Wall)
+			row.Clone = append(row.Clone, time.Duration(u.Clone.Milliseconds)*time.Millisecond)
+			row.Ready = append(row.Ready, time.Duration(u.ReadyMillis)*time.Millisecond)
+			if err := bootstrapOnce(ctx, p, other); err != nil {
+				return err
+			}
 		}
-		down, err := stickyDown(ctx, b, "--commit", "always")
-		if err != nil {
-			return nil, err
-		}
-		row.Method = u.Clone.Method
-		row.Up, row.Down = append(row.Up, up.Wall), append(row.Down, down.Wall)
-		row.Clone = append(row.Clone, time.Duration(u.Clone.Milliseconds)*time.Millisecond)
-		row.Ready = append(row.Ready, time.Duration(u.ReadyMillis)*time.Millisecond)
-		if err := bootstrapOnce(ctx, p, other); err != nil {
-			return nil, err
-		}
-	}
-	return row, nil
+		return nil
+	})
 }
 
 func bootstrapOnce(ctx context.Context, p place, row *ScalingRow) error {
@@ -126,55 +91,19 @@ func bootstrapOnce(ctx context.Context, p place, row *ScalingRow) error {
 	return errors.Join(err, rmErr)
 }
 
-// mountPool mounts an empty filesystem for a pool.
-func mountPool(ctx context.Context, b *bed.Bed, pool string) (dir string, unmount func() error, err error) {
-	mkfs := map[string]string{"ext4": "mkfs.ext4", "copy": "mkfs.ext4", "xfs": "mkfs.xfs", "btrfs": "mkfs.btrfs"}[pool]
-	top, err := b.Work("pool")
-	if err != nil {
-		return "", nil, err
-	}
-	image, dir := filepath.Join(top, "image"), filepath.Join(top, "mnt")
-	if err := errors.Join(os.Mkdir(dir, 0o755), os.WriteFile(image, nil, 0o600), os.Truncate(image, poolSpace)); err != nil {
-		return "", nil, err
-	}
-	if _, err := b.Run(ctx, mkfs, "-q", image); err != nil {
-		return "", nil, err
-	}
-	if _, err := b.Run(ctx, "mount", "-o", "loop", image, dir); err != nil {
-		return "", nil, err
-	}
-	return dir, func() error {
-		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
-		defer cancel()
-		_, err := b.Run(stop, "umount", dir)
-		return errors.Join(err, os.RemoveAll(top))
-	}, nil
-}
-
-// plainPool makes a pool that has plain files, as one that was made where there is no
-// mkfs.btrfs.
-func plainPool(dir string) error {
-	for _, d := range []string{"lineages", "work", "trash"} {
-		if err := os.MkdirAll(filepath.Join(dir, d), 0o700); err != nil {
-			return err
-		}
-	}
-	return os.WriteFile(filepath.Join(dir, "pool.json"), []byte(`{"format":1}`), 0o600)
-}
-
 // fillDisk has a build leave files and extents. On filesystems where an extent
 // can be there without having been written it takes no space of this machine's.
-func fillDisk(ctx context.Context, b *bed.Bed, row ScalingRow) error {
+func fillDisk(ctx context.Context, b *bed.Bed, pool string, gb float64, files int) error {
 	src, err := b.Work("src")
 	if err != nil {
 		return err
 	}
-	bytes := int64(row.GB * 1e9)
+	bytes := int64(gb * 1e9)
 	large := fmt.Sprintf("for i in 1 2 3 4 5 6 7 8; do fallocate -l %d /large-$i; done", bytes/8)
-	if row.Pool == "copy" {
+	if pool == "copy" {
 		large = fmt.Sprintf("head -c %d /dev/urandom > /large", bytes)
 	}
-	text := fmt.Sprintf("FROM %s\nRUN mkdir /many && cd /many && seq %d | split -l 20 -a 5 --additional-suffix=.txt - f\nRUN %s\n", b.Base, 20*row.Files, large)
+	text := fmt.Sprintf("FROM %s\nRUN mkdir /many && cd /many && seq %d | split -l 20 -a 5 --additional-suffix=.txt - f\nRUN %s\n", b.Base, 20*files, large)
 	if err := writeFiles(src, map[string]string{"Dockerfile": text}); err != nil {
 		return err
 	}
