@@ -25,6 +25,8 @@ type downOptions struct {
 	drain    time.Duration
 	progress string
 	output   render.Flags
+
+	noSummary bool
 }
 
 func newDownCmd(dockerCLI command.Cli) *cobra.Command {
@@ -66,6 +68,9 @@ BUILDX_BUILDER is set back in $GITHUB_ENV, or in the --env-file of "up".
 
 What "docker stickybuilder commit" has committed before stays, whatever is decided.
 
+Where there is a $GITHUB_STEP_SUMMARY the builds and the decision are appended to it,
+as "docker stickybuilder report --format markdown" shows them.
+
 To discard is no error: see the decision and its reason in the output. Without
 such a builder there is nothing to do. After a crash of buildkitd, of the
 supervisor or of the machine, down cleans up.` + cliplugin.ExitStatusHelp(""),
@@ -89,6 +94,7 @@ supervisor or of the machine, down cleans up.` + cliplugin.ExitStatusHelp(""),
 	f.StringVar(&o.commit, "commit", string(history.Auto), "When to commit: auto, all-ok, any-ok, no-crash, always, never")
 	f.StringVar(&o.conflict, "on-conflict", string(sticky.KeepRicher), "Who is the head if another job has committed: keep-richer, last, first")
 	f.DurationVar(&o.drain, "drain-timeout", 30*time.Second, "How long builds under way may go on")
+	f.BoolVar(&o.noSummary, "no-summary", false, "Append nothing to $GITHUB_STEP_SUMMARY")
 	display.AddFlag(cmd, &o.progress)
 	o.output.AddTo(cmd, "Print only the id of the new generation")
 	_ = cmd.RegisterFlagCompletionFunc("commit", cobra.FixedCompletions(history.Policies, cobra.ShellCompDirectiveNoFileComp))
@@ -124,6 +130,11 @@ func runDown(ctx context.Context, dockerCLI command.Cli, o downOptions) error {
 	_ = show.Close()
 	if report == nil {
 		return explainRoot(err)
+	}
+	if path := os.Getenv("GITHUB_STEP_SUMMARY"); path != "" && !o.noSummary && report.Decision != sticky.Idle {
+		if err := appendSummary(path, report); err != nil {
+			note(dockerCLI, "%v", err) // the disk is none the worse for it
+		}
 	}
 	return errors.Join(err, printReport(dockerCLI, o.output, report))
 }

@@ -38,7 +38,7 @@ BuildKit's own history says what was built and how it ended.`,
   docker buildx build --tag app .
   docker stickybuilder down`,
 	}
-	root.AddCommand(newUpCmd(dockerCLI), newDownCmd(dockerCLI), newCommitCmd(dockerCLI), newStatusCmd(dockerCLI), newRecoverCmd(dockerCLI), newDoctorCmd(dockerCLI), newDiskCmd(dockerCLI), newSuperviseCmd(dockerCLI))
+	root.AddCommand(newUpCmd(dockerCLI), newDownCmd(dockerCLI), newCommitCmd(dockerCLI), newStatusCmd(dockerCLI), newReportCmd(dockerCLI), newRecoverCmd(dockerCLI), newDoctorCmd(dockerCLI), newDiskCmd(dockerCLI), newSuperviseCmd(dockerCLI))
 	return root
 }
 
