@@ -14,7 +14,7 @@ func TestScripts(t *testing.T) { plugintest.Run(t, "docker-stickybuilder", "test
 // some day: it has no command line and no terminal.
 func TestImports(t *testing.T) {
 	const base = "./internal/sticky/"
-	for _, pkg := range []string{"daemon", "dirpool", "disk", "durable", "history", "mounts", "process", "tree", "instance", "metrics", "summary"} {
+	for _, pkg := range []string{"daemon", "dirpool", "disk", "durable", "history", "mounts", "process", "tree", "instance"} {
 		plugintest.Imports(t, base+pkg, map[string]string{
 			"github.com/spf13/cobra":                                  "commands are the business of internal/cmd",
 			"github.com/docker/cli/cli":                               "the docker CLI is the business of internal/cmd",

@@ -11,6 +11,7 @@ import (
 
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/ci"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/summary"
 	"github.com/dockerfactory/dockerfactory/shared/cliplugin"
 	"github.com/dockerfactory/dockerfactory/shared/fault"
 )
@@ -47,7 +48,7 @@ func (o upOptions) announce(u *sticky.Upped) error {
 		}
 	}
 	if path := os.Getenv("GITHUB_STEP_SUMMARY"); path != "" && u.Mode == sticky.ModeDegraded {
-		text := fmt.Sprintf("> [!WARNING]\n> The sticky builder `%s` could not be had, and builds go on without its cache: %s\n\n", o.name, u.Reason)
+		text := fmt.Sprintf("> [!WARNING]\n> The sticky builder `%s` could not be had, and builds go on without its cache: %s\n\n", o.name, summary.Escape(u.Reason))
 		if err := appendTo(path, text); err != nil {
 			return fmt.Errorf("writing the job's summary: %w", err)
 		}

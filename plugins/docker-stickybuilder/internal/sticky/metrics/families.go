@@ -28,6 +28,12 @@ func (s *set) run(r *sticky.Report) {
 	s.gauge("read_only", "Whether the builder was never to commit.")(flag(r.ReadOnly))
 	s.gauge("crashed", "Whether buildkitd died by itself.")(flag(r.Crash != ""))
 	s.gauge("recovered", "Generations that were not sound and that up has repaired or passed over.")(float64(len(r.Recovered)))
+	s.gauge("checkpoints", "Generations that were committed while the builder was up.")(float64(len(r.Checkpoints)))
+	var pauses int64
+	for _, c := range r.Checkpoints {
+		pauses += c.PauseMilliseconds
+	}
+	s.gauge("checkpoint_pause_seconds", "How long builds stood still for that.")(seconds(pauses))
 	stamp := func(name, help string, at time.Time) {
 		if add := s.gauge(name, help); !at.IsZero() {
 			add(float64(at.UnixMilli()) / 1000)

@@ -13,11 +13,11 @@ const maxText = 1000
 // text, wherever they stand.
 const inert = " ,-+=/()%;?"
 
-// escape makes Markdown that shows s as it is, on one line: no markup, no HTML, no
+// Escape makes Markdown that shows s as it is, on one line: no markup, no HTML, no
 // link, no mention. Letters and digits stay; other ASCII characters become entities,
 // unless they are inert, which the GitHub Flavored Markdown Spec, 6.2, never takes for
 // structure. What cannot be seen is replaced.
-func escape(s string) string {
+func Escape(s string) string {
 	if len(s) > maxText {
 		s = strings.ToValidUTF8(s[:maxText], "") + "…"
 	}

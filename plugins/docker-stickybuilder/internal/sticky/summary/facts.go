@@ -51,6 +51,9 @@ func Facts(r *sticky.Report) []Fact {
 	if r.Crash != "" {
 		add("Crash", "%s", r.Crash)
 	}
+	for _, c := range r.Checkpoints {
+		add("Checkpoint", "%s, builds stood still for %s", c.Generation, millis(c.PauseMilliseconds))
+	}
 	for _, step := range r.Recovered {
 		add("Recovered", "%s", step)
 	}

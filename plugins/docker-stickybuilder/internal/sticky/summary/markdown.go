@@ -22,10 +22,10 @@ var ErrFull = errors.New("there is no room left for a summary")
 // all builds have room, those that succeeded are left out first, and their number is
 // given. Everything that comes from outside is shown as the text that it is.
 func Markdown(w io.Writer, r *sticky.Report, limit int) error {
-	head := fmt.Sprintf("### Sticky builder %s: %s\n\n", escape(r.Name), escape(string(r.Decision)))
+	head := fmt.Sprintf("### Sticky builder %s: %s\n\n", Escape(r.Name), Escape(string(r.Decision)))
 	tail := "| | |\n|---|---|\n"
 	for _, f := range Facts(r) {
-		tail += "| " + escape(f.Label) + " | " + escape(f.Text) + " |\n"
+		tail += "| " + Escape(f.Label) + " | " + Escape(f.Text) + " |\n"
 	}
 	tail += "\n"
 	room := limit - len(head) - len(tail)
@@ -77,10 +77,10 @@ func buildRow(b history.Build) string {
 	if name == "" {
 		name = fmt.Sprintf("%.12s", b.Ref)
 	}
-	outcome := escape(string(b.Outcome))
+	outcome := Escape(string(b.Outcome))
 	if b.Outcome != history.OK {
 		outcome = "**" + outcome + "**"
 	}
 	return fmt.Sprintf("| %s | %s | %s | %s | %s | %.1f | %s |\n",
-		escape(name), escape(b.Target), escape(b.Platform), outcome, cached, b.Seconds, escape(b.Error))
+		Escape(name), Escape(b.Target), Escape(b.Platform), outcome, cached, b.Seconds, Escape(b.Error))
 }
