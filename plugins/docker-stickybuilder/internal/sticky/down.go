@@ -135,6 +135,10 @@ func (h Host) askSupervisor(ctx context.Context, dir instance.Dir, id process.ID
 			return err
 		}
 		if run, err := dir.LoadRun(); err == nil {
+			if run.Phase == instance.PhaseTidying {
+				id.Wait(ctx, tidyGrace)
+				return nil
+			}
 			show(run.Phase)
 			if run.Moved != sent {
 				sent, quiet = run.Moved, waited
@@ -237,7 +241,7 @@ func (h Host) replaceSupervisor(ctx context.Context, dir instance.Dir, i *instan
 		e.lock = lock.File()
 	}
 	report, failed := e.decide(ctx)
-	return report, failed, nil
+	return report, errors.Join(failed, e.tidy(ctx)), nil
 }
 
 // bringHome goes on with a commit in the middle of which the supervisor died; nil if it

@@ -62,11 +62,16 @@ func (s *supervisor) finish(ctx context.Context) error {
 		e.unseen = "the history could not be followed"
 	}
 	_, err = e.decide(ctx)
-	s.release(ctx)
 	if s.journal != nil {
 		err = errors.Join(err, s.journal.Close())
 	}
-	return err
+	// The last that is written about this builder here.
+	s.phase(instance.PhaseTidying)
+	s.release(ctx)
+	if s.tidied != nil {
+		<-s.tidied
+	}
+	return errors.Join(err, e.tidy(ctx))
 }
 
 // drain waits until no build is under way, at most for limit, and then makes the
@@ -108,13 +113,24 @@ type ending struct {
 	clock      *stopwatch              // that phase tells
 	moved      func(done, total int64) // bytes of the commit; nil for nobody
 
+	pool Disk // open until tidy
+
 	bytes, pruned int64  // of the disk, if it has a bound: what it holds and what was removed
 	oversize      string // why it holds more than its bound
 }
 
+// tidy is what is left to be done when the report is written.
+func (e *ending) tidy(ctx context.Context) error {
+	if e.pool == nil {
+		return nil
+	}
+	return tidy(ctx, e.pool)
+}
+
 // decide commits or discards the working copy and writes the report. The error
-// says that the decision could not be carried out; the report has it too.
-func (e ending) decide(ctx context.Context) (*Report, error) {
+// says that the decision could not be carried out; the report has it too. What was
+// removed is left to tidy.
+func (e *ending) decide(ctx context.Context) (*Report, error) {
 	story, err := history.ReadJournal(e.dir.File(instance.Journal))
 	if (err != nil || story.Damaged > 0) && e.unseen == "" {
 		e.unseen = "the journal is damaged"
@@ -146,13 +162,13 @@ func (e ending) decide(ctx context.Context) (*Report, error) {
 	return r, errors.Join(err, durable.WriteJSON(e.dir.File(instance.Report), r, 0o600))
 }
 
-func (e ending) carryOut(ctx context.Context, commit bool, r *Report) error {
+func (e *ending) carryOut(ctx context.Context, commit bool, r *Report) error {
 	w := &e.inst.Working
 	pool, err := e.host.openDisk(e.inst.Disk, e.inst.Keep, e.moved)
 	if err != nil {
 		return err
 	}
-	defer pool.Close()
+	e.pool = pool
 	defer e.lock.Close() // before the pool, which cannot let go while it is held
 	if w.Root != "" {
 		if _, err := mounts.UnmountBelow(w.Root); err != nil && !errors.Is(err, fs.ErrNotExist) {

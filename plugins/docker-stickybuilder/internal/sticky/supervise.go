@@ -38,9 +38,10 @@ type supervisor struct {
 	watched chan error         // its result
 	deaf    error              // why it ended early
 
-	abandoned bool      // nobody has heard that the builder is ready
-	told      time.Time // when progress was written down
-	pruning   bool      // the builds are over: a daemon that dies now takes none of them along
+	tidied    <-chan struct{} // of tidyBehind
+	abandoned bool            // nobody has heard that the builder is ready
+	told      time.Time       // when progress was written down
+	pruning   bool            // the builds are over: a daemon that dies now takes none of them along
 
 	asked  <-chan os.Signal          // for a checkpoint
 	making <-chan *instance.Instance // what a checkpoint has made of the builder; nil if none is made
@@ -76,6 +77,7 @@ func (h Host) Supervise(ctx context.Context, name string, ready io.WriteCloser, 
 		s.end(ctx)
 		return err
 	default:
+		s.tidied = s.tidyBehind(context.WithoutCancel(ctx))
 		s.watch(ctx)
 	}
 	return errors.Join(err, s.finish(context.WithoutCancel(ctx)))

@@ -33,7 +33,7 @@ func (p *Pool) Clone(ctx context.Context, l, from disk.Lineage, id string, step 
 	if !disk.ValidID(id) {
 		return nil, nil, fmt.Errorf("invalid id %q", id)
 	}
-	if err := p.room(); err != nil {
+	if err := p.makeRoom(ctx, p.room); err != nil {
 		return nil, nil, err
 	}
 	resets, err := p.resets(l) // before the head is read, so that no reset is missed
@@ -149,11 +149,13 @@ func (p *Pool) cloneTree(ctx context.Context, dst, src string, step progress.Ste
 		if total, err = tree.Measure(ctx, src); err != nil {
 			return c, err
 		}
-		free, err := tree.Free(p.dir)
-		if err != nil {
-			return c, err
-		}
-		if err := free.Short(total); err != nil {
+		if err := p.makeRoom(ctx, func() error {
+			free, err := tree.Free(p.dir)
+			if err != nil {
+				return err
+			}
+			return free.Short(total)
+		}); err != nil {
 			return c, fault.Hint(fmt.Errorf("%w for a copy: %w", disk.ErrNoSpace, err),
 				"free some space, name a pool elsewhere with --disk dir:PATH, or put the pool on btrfs or xfs, where nothing is copied")
 		}

@@ -31,8 +31,8 @@ func (p *Pool) Generations(_ context.Context, l disk.Lineage) ([]string, error) 
 	return ids, err
 }
 
-// collect removes the oldest generations beyond those to keep, never the head
-// nor one that is being cloned. The caller holds the lineage's lock.
+// collect moves the oldest generations beyond those to keep into the trash, never
+// the head nor one that is being cloned. The caller holds the lineage's lock.
 func (p *Pool) collect(ctx context.Context, l disk.Lineage) error {
 	head, err := p.headID(l)
 	if err != nil {
@@ -44,7 +44,7 @@ func (p *Pool) collect(ctx context.Context, l disk.Lineage) error {
 	}
 	var errs []error
 	for _, id := range surplus(p.worstFirst(l, ids), head, p.options.Keep) {
-		errs = append(errs, p.removeUnused(ctx, p.generation(l, id)))
+		errs = append(errs, p.ifUnused(ctx, p.generation(l, id), p.toss))
 	}
 	return errors.Join(errs...)
 }
@@ -81,8 +81,8 @@ func surplus(ids []string, head string, keep int) []string {
 	return ids[:max(0, len(ids)-keep)]
 }
 
-// Sweep removes working copies that no process holds any more, and what former
-// removals left half done. It returns how many copies it removed.
+// Sweep moves working copies that no process holds any more into the trash. It
+// returns how many those were.
 func (p *Pool) Sweep(ctx context.Context) (int, error) {
 	gate, err := durable.TakeLock(ctx, p.file("lock"), durable.Exclusive, 0)
 	if errors.Is(err, durable.ErrLocked) {
@@ -100,17 +100,12 @@ func (p *Pool) Sweep(ctx context.Context) (int, error) {
 		if !disk.ValidID(w.Name()) {
 			continue
 		}
-		switch err := p.removeUnused(ctx, p.work(w.Name())); {
+		switch err := p.ifUnused(ctx, p.work(w.Name()), p.toss); {
 		case err != nil:
 			errs = append(errs, err)
 		case !exists(p.work(w.Name())):
 			removed++
 		}
-	}
-	trash, err := os.ReadDir(p.file("trash"))
-	errs = append(errs, err)
-	for _, t := range trash {
-		errs = append(errs, p.removeTree(ctx, p.file("trash", t.Name())))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return removed, fmt.Errorf("sweeping disk pool %s: %w", p.dir, err)
@@ -118,8 +113,55 @@ func (p *Pool) Sweep(ctx context.Context) (int, error) {
 	return removed, nil
 }
 
+// Tidy takes apart what is in the trash, unless another process is at it. Commit,
+// Discard and Sweep only move things there, since this can take seconds.
+func (p *Pool) Tidy(ctx context.Context) error { return p.tidy(ctx, 0) }
+
+// makeRoom tidies, or waits for another process that does, if there is none for what
+// fits reports.
+func (p *Pool) makeRoom(ctx context.Context, fits func() error) error {
+	err := fits()
+	if err == nil {
+		return nil
+	}
+	if names, readErr := os.ReadDir(p.file("trash")); readErr != nil || len(names) == 0 {
+		return err
+	}
+	if err := p.tidy(ctx, p.options.Wait); err != nil {
+		return err
+	}
+	return fits()
+}
+
+func (p *Pool) tidy(ctx context.Context, wait time.Duration) error {
+	lock, err := durable.TakeLock(ctx, p.file("trash.lock"), durable.Exclusive, wait)
+	if errors.Is(err, durable.ErrLocked) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("tidying disk pool %s: %w", p.dir, err)
+	}
+	defer lock.Close()
+	trash, err := os.ReadDir(p.file("trash"))
+	errs := []error{err}
+	for _, t := range trash {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		errs = append(errs, p.removeTree(ctx, p.file("trash", t.Name())))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("tidying disk pool %s: %w", p.dir, err)
+	}
+	return nil
+}
+
 // removeUnused removes dir unless somebody holds its lock.
 func (p *Pool) removeUnused(ctx context.Context, dir string) error {
+	return p.ifUnused(ctx, dir, p.remove)
+}
+
+func (p *Pool) ifUnused(ctx context.Context, dir string, do func(context.Context, string) error) error {
 	lock, err := durable.TakeLock(ctx, filepath.Join(dir, "lock"), durable.Exclusive, 0)
 	if errors.Is(err, durable.ErrLocked) || errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -128,32 +170,52 @@ func (p *Pool) removeUnused(ctx context.Context, dir string) error {
 		return err
 	}
 	defer lock.Close()
-	return p.remove(ctx, dir)
+	return do(ctx, dir)
 }
 
-// remove takes dir out of sight by one rename before it deletes the tree, so
-// that no half-deleted copy is ever found under its name.
-func (p *Pool) remove(ctx context.Context, dir string) error {
-	trash := p.file("trash", filepath.Base(dir))
-	switch err := os.Rename(dir, trash); {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case err != nil:
+// toss takes dir out of sight by one rename, so that no half-deleted copy is ever
+// found under its name.
+func (p *Pool) toss(_ context.Context, dir string) error {
+	if err := unmounted(dir); err != nil {
 		return err
 	}
-	return p.removeTree(ctx, trash)
+	err := os.Rename(dir, p.trash(dir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+func (p *Pool) trash(dir string) string { return p.file("trash", filepath.Base(dir)) }
+
+// remove tosses dir and takes it apart at once.
+func (p *Pool) remove(ctx context.Context, dir string) error {
+	if err := p.toss(ctx, dir); err != nil {
+		return err
+	}
+	return p.removeTree(ctx, p.trash(dir))
 }
 
 func (p *Pool) removeTree(_ context.Context, dir string) error {
-	if points, err := mounts.Below(dir); err != nil {
+	if err := unmounted(dir); err != nil {
 		return err
-	} else if len(points) > 0 {
-		return fmt.Errorf("removing %s: %s is mounted there", dir, points[0])
 	}
-	if err := p.backend.remove(filepath.Join(dir, "root")); err != nil {
+	if err := p.backend.remove(filepath.Join(dir, "root")); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return os.RemoveAll(dir)
+}
+
+// unmounted fails if anything is mounted below dir. One that is gone has nothing.
+func unmounted(dir string) error {
+	points, err := mounts.Below(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil && len(points) > 0 {
+		err = fmt.Errorf("removing %s: %s is mounted there", dir, points[0])
+	}
+	return err
 }
 
 func exists(path string) bool {

@@ -117,9 +117,9 @@ func (p *Pool) contend(w *disk.Working, g disk.Generation, rule disk.Rule, confl
 	return p.swapHead(w.Lineage, head.ID, w.ID)
 }
 
-// Discard removes the working copy. One that is gone already is no error.
+// Discard moves the working copy into the trash. One that is gone already is no error.
 func (p *Pool) Discard(ctx context.Context, w *disk.Working) error {
-	if err := p.remove(ctx, p.work(w.ID)); err != nil {
+	if err := p.toss(ctx, p.work(w.ID)); err != nil {
 		return fmt.Errorf("discarding the working copy %s: %w", w.ID, err)
 	}
 	return nil

@@ -19,6 +19,7 @@ import (
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/dirpool"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disk"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disktest"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/durable"
 	"github.com/dockerfactory/dockerfactory/shared/fault"
 	"github.com/dockerfactory/dockerfactory/shared/progress"
 )
@@ -371,5 +372,61 @@ func TestDiscardStopsAtMounts(t *testing.T) {
 	}
 	if _, err := os.Lstat(file); errors.Is(err, fs.ErrNotExist) {
 		t.Error("the mounted files were deleted")
+	}
+}
+
+// What is removed by a commit, a discard or a sweep is out of sight at once, and
+// taken apart later.
+func TestTidy(t *testing.T) {
+	dir := t.TempDir()
+	p := open(t, dir, 1)
+	commit := func(id string) {
+		t.Helper()
+		w, lock, err := p.Clone(t.Context(), disktest.Lineage, disktest.Lineage, newID(id), progress.Discard.Step(""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.Commit(t.Context(), w, disk.Generation{}, nil); err != nil {
+			t.Fatal(err)
+		}
+		lock.Close()
+	}
+	trash := func() int {
+		names, err := os.ReadDir(filepath.Join(dir, "trash"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(names)
+	}
+	commit("a")
+	commit("b")
+	w, lock, err := p.Clone(t.Context(), disktest.Lineage, disktest.Lineage, newID("c"), progress.Discard.Step(""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lock.Close()
+	if err := p.Discard(t.Context(), w); err != nil {
+		t.Fatal(err)
+	}
+	if _, lock, err = p.Clone(t.Context(), disktest.Lineage, disktest.Lineage, newID("d"), progress.Discard.Step("")); err != nil {
+		t.Fatal(err)
+	}
+	lock.Close()
+	if n, err := p.Sweep(t.Context()); n != 1 || err != nil {
+		t.Errorf("swept %d, %v", n, err)
+	}
+	if n := trash(); n != 3 {
+		t.Errorf("%d in the trash", n)
+	}
+	other, err := durable.TakeLock(t.Context(), filepath.Join(dir, "trash.lock"), durable.Exclusive, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Tidy(t.Context()); err != nil || trash() != 3 {
+		t.Errorf("beside another one: %v, %d in the trash", err, trash())
+	}
+	other.Close()
+	if err := p.Tidy(t.Context()); err != nil || trash() != 0 {
+		t.Errorf("%v, %d in the trash", err, trash())
 	}
 }

@@ -143,6 +143,7 @@ const (
 	PhaseChecking = "checking"
 	PhaseSaving   = "committing"
 	PhaseDropping = "discarding"
+	PhaseTidying  = "tidying" // the report is written
 )
 
 // A Run is what the supervisor knows.

@@ -94,6 +94,9 @@ func Open(repository string, o Options) (*Disk, error) {
 // Close lets go of what holds the pool.
 func (d *Disk) Close() error { return d.pool.Close() }
 
+// Tidy takes apart what was removed from this machine's part of the disk.
+func (d *Disk) Tidy(ctx context.Context) error { return d.pool.Tidy(ctx) }
+
 func (d *Disk) file(elem ...string) string {
 	return filepath.Join(append([]string{d.options.Dir}, elem...)...)
 }
