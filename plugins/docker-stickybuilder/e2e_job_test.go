@@ -415,8 +415,16 @@ func (j *job) mounted(mkfs string, size int64) {
 		}
 	}
 	j.t.Cleanup(func() {
-		if out, err := exec.Command("umount", mnt).CombinedOutput(); err != nil {
-			j.t.Errorf("something still uses the pool: %v: %s", err, out)
+		// A mount namespace made meanwhile may have a copy of the mount inside for a while.
+		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+			out, err := exec.Command("umount", mnt).CombinedOutput()
+			if err == nil {
+				break
+			}
+			if time.Now().After(deadline) {
+				j.t.Errorf("something still uses the pool: %v: %s", err, out)
+				break
+			}
 		}
 	})
 	j.pool = filepath.Join(mnt, "pool")

@@ -115,6 +115,11 @@ func TestRunnerDiesAnywhere(t *testing.T) {
 		if out, err := j.run("docker-stickybuilder", "recover"); err != nil {
 			t.Errorf("round %d: %v: %s", i, err, out)
 		}
+		// An up that dies before it has written down which disk it has opened leaves that
+		// mounted, for the next command about the disk.
+		if out, err := j.run("docker-stickybuilder", "disk", "ls", "--disk", "dir:"+j.pool); err != nil {
+			t.Errorf("round %d: %v: %s", i, err, out)
+		}
 		j.nothingLeft()
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 		if t.Failed() {
