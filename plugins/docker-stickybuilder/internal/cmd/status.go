@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disk"
 	"github.com/dockerfactory/dockerfactory/shared/cliplugin"
 	"github.com/dockerfactory/dockerfactory/shared/fault"
 	"github.com/dockerfactory/dockerfactory/shared/render"
@@ -68,7 +69,7 @@ func listBuilders(dockerCLI command.Cli, h sticky.Host, f render.Flags) error {
 			return err
 		}
 		for _, s := range all {
-			if err := statusLine(w, s.Name, s.State, uptime(s), s.Cache, fmt.Sprint(s.Summary.Total()),
+			if err := statusLine(w, s.Name, s.State, uptime(s), s.Cache, buildsSoFar(s.Summary),
 				fmt.Sprintf("%d/%d", s.Summary.CachedSteps, s.Summary.TotalSteps), fmt.Sprint(s.BuildkitdPID), s.Disk, s.Key, dash(s.Ref)); err != nil {
 				return err
 			}
@@ -118,6 +119,14 @@ func showBuilder(dockerCLI command.Cli, h sticky.Host, name string, f render.Fla
 		}
 		return nil
 	})
+}
+
+// buildsSoFar is such as "3, 1 running".
+func buildsSoFar(t disk.Tally) string {
+	if t.Running == 0 {
+		return fmt.Sprint(t.Total())
+	}
+	return fmt.Sprintf("%d, %d running", t.Total(), t.Running)
 }
 
 func uptime(s sticky.Status) string {

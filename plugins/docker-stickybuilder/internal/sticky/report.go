@@ -182,6 +182,11 @@ type Status struct {
 	Summary         disk.Tally      `json:"summary"`
 	Builds          []history.Build `json:"builds"`
 
+	ParentCreated time.Time  `json:"parentCreated,omitzero"`
+	Clone         disk.Clone `json:"clone"`
+	ReadyMillis   int64      `json:"readyMilliseconds"`
+	Entitlements  []string   `json:"entitlements,omitempty"`
+
 	Recovered   []instance.Recovery   `json:"recovered,omitempty"`
 	Checkpoints []instance.Checkpoint `json:"checkpoints,omitempty"`
 }

@@ -29,6 +29,7 @@ func (h Host) Status(name string) (*Status, error) {
 		Generation: i.Working.Parent, Cache: cache(i), ReadOnly: i.ReadOnly,
 		SupervisorPID: run.Supervisor.PID, BuildkitdPID: run.Buildkitd.PID, BuildkitVersion: run.BuildkitVersion,
 		Started: i.Created, UptimeSeconds: h.Now().Sub(i.Created).Seconds(), Crash: run.Crash,
+		ParentCreated: i.Working.Born, Clone: i.Working.Clone, ReadyMillis: run.ReadyMillis, Entitlements: i.Entitlements,
 		Recovered: i.Recovered, Checkpoints: i.Checkpoints,
 		Logs: []string{dir.File(instance.BuildkitdLog), dir.File(instance.SupervisorLog)},
 	}

@@ -32,7 +32,7 @@ type Build struct {
 	Ref         string    `json:"ref"`                // BuildKit's id of the build
 	Name        string    `json:"name"`               // bake target, or else build context and Dockerfile, as far as they are known
 	Target      string    `json:"target,omitempty"`   // stage asked for
-	Frontend    string    `json:"frontend,omitempty"` // such as "dockerfile.v0"
+	Frontend    string    `json:"frontend,omitempty"` // such as "dockerfile.v0", "" if the client runs it itself, as buildx does
 	Platform    string    `json:"platform,omitempty"` // asked for, "" for the builder's own
 	Outcome     Outcome   `json:"outcome"`
 	CachedSteps int       `json:"cachedSteps"`
