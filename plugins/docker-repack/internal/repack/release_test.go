@@ -6,7 +6,6 @@ import (
 	"errors"
 	"maps"
 	"math/rand/v2"
-
 	"slices"
 	"syscall"
 	"testing"
