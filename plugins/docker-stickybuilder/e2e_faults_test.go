@@ -5,11 +5,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 func TestDaemonIsKilledInABuild(t *testing.T) {
@@ -169,36 +167,4 @@ func TestFullDisk(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	j.nothingLeft()
-}
-
-// Several times in a row, at different moments: never a bad head, never anything
-// left, and the next job is always warm.
-func TestKilledManyTimes(t *testing.T) {
-	j := newJob(t)
-	j.upNamed("sticky")
-	j.mustBuild()
-	head := j.down().Generation
-	for i := 1; i < 7; i++ {
-		j.upNamed("sticky")
-		client := j.cmd(j.buildx, "build", "--no-cache", ".", "--build-arg", "I="+strconv.Itoa(i))
-		if err := client.Start(); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(time.Duration(i) * 120 * time.Millisecond)
-		s := j.status("sticky")
-		kill(t, []int{s.BuildkitdPid, s.SupervisorPid}[i%2], syscall.SIGKILL)
-		_ = client.Process.Kill() // buildx would go on trying to connect
-		_ = client.Wait()
-		if r := j.down(); r.Head != head && r.Decision != "commit" {
-			t.Errorf("round %d: %+v", i, r)
-		} else if r.Decision == "commit" {
-			t.Errorf("round %d: committed after a crash: %+v", i, r)
-		}
-		j.nothingLeft()
-	}
-	j.upNamed("sticky")
-	j.mustBuild()
-	if r := j.down(); r.Decision != "commit" || r.Builds[0].CachedSteps != 3 {
-		t.Errorf("%+v", r)
-	}
 }

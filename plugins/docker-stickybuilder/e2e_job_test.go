@@ -68,6 +68,7 @@ func newJob(t *testing.T) *job {
 	j.write("Dockerfile", "FROM scratch\nCOPY tool /tool\nRUN [\"/tool\",\"write\",\"/big\",\"1000\"]\nRUN --mount=type=cache,target=/c [\"/tool\",\"count\",\"/c/n\"]\n")
 	j.write("fail.Dockerfile", "FROM scratch\nCOPY tool /tool\nRUN [\"/tool\",\"exit\",\"7\"]\n")
 	j.write("slow.Dockerfile", "FROM scratch\nCOPY tool /tool\nARG SECONDS\nRUN [\"/tool\",\"sleep\",\"300\"]\n")
+	j.write("round.Dockerfile", "FROM scratch\nCOPY tool /tool\nARG R\nRUN [\"/tool\",\"write\",\"/round\",\"1000\"]\n")
 	j.write("fill.Dockerfile", "FROM scratch\nCOPY tool /tool\nRUN [\"/tool\",\"write\",\"/big\",\"200000000\"]\n")
 	j.write("count.Dockerfile", "FROM scratch\nCOPY tool /tool\nARG N\nRUN --mount=type=cache,target=/c [\"/tool\",\"count\",\"/c/n\"]\n")
 	j.write("docker-bake.hcl", "group \"default\" { targets = [\"web\", \"worker\"] }\ntarget \"web\" {}\ntarget \"worker\" { dockerfile = \"fail.Dockerfile\" }\n")
