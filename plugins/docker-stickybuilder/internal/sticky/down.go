@@ -215,6 +215,8 @@ func (h Host) replaceSupervisor(ctx context.Context, dir instance.Dir, i *instan
 		return nil, nil, err
 	}
 	defer pool.Close()
+	// What it was about to remove when it died; the next up would find it, too.
+	defer func() { _, _ = pool.Sweep(ctx) }()
 	if head, err := pool.Head(ctx, i.Working.Lineage); err == nil && head != nil && head.ID == i.Working.ID {
 		return e.committed(head), nil, nil
 	}

@@ -2,6 +2,7 @@ package sticky
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"errors"
 	"os"
@@ -248,6 +249,34 @@ func TestDownAfterTheCommit(t *testing.T) {
 		t.Errorf("%+v, %v", r, err)
 	}
 	checkGone(t, h, i)
+}
+
+// The supervisor died in the middle of a checkpoint, and of removing an old generation.
+func TestDownSweepsWhatTheSupervisorLeft(t *testing.T) {
+	h, i, d := dead(t, jsonOK)
+	id, err := h.newID()
+	if err != nil {
+		t.Fatal(err)
+	}
+	twin, lock, err := d.Snapshot(t.Context(), &i.Working, id, disk.Pause{Most: time.Minute, Begin: func(context.Context) (func(), error) { return func() {}, nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	lock.Close()
+	half := filepath.Join(filepath.Dir(filepath.Dir(i.Working.Root)), "..", "trash", "20260102T030405Z-000000000001", "root")
+	if err := errors.Join(h.State.Dir("sticky").SaveCommit(instance.Commit{ID: id}), os.MkdirAll(half, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := h.Down(t.Context(), DownOptions{Name: "sticky", Policy: history.Auto}, progress.Discard); err != nil || r.Decision != Discarded {
+		t.Errorf("%+v, %v", r, err)
+	}
+	checkGone(t, h, i)
+	if _, err := os.Lstat(twin.Root); !os.IsNotExist(err) {
+		t.Errorf("the checkpoint's copy is still there: %v", err)
+	}
+	if garbage, err := d.(Shelf).Garbage(t.Context(), 99); err != nil || len(garbage) != 0 {
+		t.Errorf("left %+v, %v", garbage, err)
+	}
 }
 
 // Another job's up has swept the copy already.

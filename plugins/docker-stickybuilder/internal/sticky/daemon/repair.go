@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -52,15 +51,13 @@ func Repair(root string, found error) (cost string, ok bool, err error) {
 
 // damages takes apart what Check has joined; nil stands for what is no database's.
 func damages(err error) (out []*DatabaseError) {
-	var many interface{ Unwrap() []error }
-	var one *DatabaseError
-	switch {
-	case err == nil:
-	case errors.As(err, &one) && error(one) == err:
-		out = append(out, one)
-	case errors.As(err, &many) && any(many) == any(err):
-		for _, e := range many.Unwrap() {
-			out = append(out, damages(e)...)
+	switch e := err.(type) { //nolint:errorlint // what wraps a database's error is more than that
+	case nil:
+	case *DatabaseError:
+		out = append(out, e)
+	case interface{ Unwrap() []error }:
+		for _, one := range e.Unwrap() {
+			out = append(out, damages(one)...)
 		}
 	default:
 		out = append(out, nil)
