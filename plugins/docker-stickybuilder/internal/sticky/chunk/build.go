@@ -4,84 +4,140 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"fmt"
+	"runtime"
 
 	"github.com/klauspost/compress/zstd"
 )
 
-// Bounds of packs in bytes. A pack is closed by the first chunk that takes its blob
-// beyond targetSize, so that no blob is bigger than MaxPack.
+// Bounds in bytes. A pack is closed by the first block that takes its blob to the size
+// that is aimed at, so that no blob is bigger than MaxPack.
 const (
-	targetSize = 24 << 20
-	MaxPack    = 32 << 20
-	MaxRaw     = 256 << 20 // of a pack's chunks, also where they compress to little
+	PackSize  = 24 << 20 // that is aimed at
+	MaxPack   = 32 << 20
+	MaxRaw    = 256 << 20 // of a pack's chunks, also where they compress to little
+	blockSize = 4 << 20   // of chunks that are compressed together
 )
 
 // A Builder gathers chunks into packs of one encoding. The same chunks in the same
-// order give the same packs.
+// order give the same packs, whatever the number of processors.
 type Builder struct {
 	encoding Encoding
+	target   int
+	placed   func(ID, Location)
 	emit     func(*Pack, []byte) error
 	encoder  *zstd.Encoder
-	blob     bytes.Buffer
-	raw      int64
-	open     *Pack
+
+	block *block   // that is being gathered
+	queue []*block // that are being compressed, in their order
+	spare *block   // to be used again
+
+	blob bytes.Buffer
+	open *Pack
 }
 
-// NewBuilder makes a Builder. It hands each finished pack with its blob to emit,
-// which owns the bytes from then on.
-func NewBuilder(e Encoding, emit func(*Pack, []byte) error) (*Builder, error) {
-	b := &Builder{encoding: e, emit: emit, open: &Pack{Encoding: e}}
+// A block is chunks that are compressed together, to a zstd frame of their own: so blocks
+// need not wait for each other.
+type block struct {
+	ids   []ID
+	sizes []int
+	data  []byte
+	coded []byte
+	done  chan struct{} // closed when coded is there
+}
+
+// NewBuilder makes a Builder. It tells placed where each chunk is, and hands each finished
+// pack with its blob to emit, which owns the bytes from then on; both during calls
+// of Add and Flush. A pack's blob has target bytes or some more, at most [PackSize]; its
+// digest and sizes are there once it was emitted.
+func NewBuilder(e Encoding, target int, placed func(ID, Location), emit func(*Pack, []byte) error) (*Builder, error) {
+	b := &Builder{encoding: e, target: min(target, PackSize), placed: placed, emit: emit, block: &block{}, open: &Pack{Encoding: e}}
 	if e == Zstd {
 		var err error
-		// One goroutine: where a pack ends depends on what was written of it by then.
-		if b.encoder, err = zstd.NewWriter(&b.blob, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithWindowSize(windowSize)); err != nil {
+		if b.encoder, err = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithWindowSize(windowSize)); err != nil {
 			return nil, fmt.Errorf("preparing to compress: %w", err)
 		}
 	}
 	return b, nil
 }
 
-// Add puts a chunk into the open pack and returns its place. The pack's digest and
-// sizes are there once it was emitted.
-func (b *Builder) Add(data []byte) (Location, error) {
-	if b.raw+int64(len(data)) > MaxRaw {
-		if err := b.Flush(); err != nil {
-			return Location{}, err
+// Add takes a chunk, the data of which are not needed any more when it returns.
+func (b *Builder) Add(id ID, data []byte) error {
+	if len(b.block.data)+len(data) > min(blockSize, b.target/4) {
+		if err := b.code(runtime.GOMAXPROCS(0)); err != nil {
+			return err
 		}
 	}
-	at := Location{Pack: b.open, Offset: b.raw}
-	var err error
-	if b.encoder != nil {
-		_, err = b.encoder.Write(data)
-	} else {
-		_, err = b.blob.Write(data)
-	}
-	if err != nil {
-		return Location{}, fmt.Errorf("packing: %w", err)
-	}
-	b.raw += int64(len(data))
-	if b.blob.Len() >= targetSize {
-		err = b.Flush()
-	}
-	return at, err
+	b.block.ids = append(b.block.ids, id)
+	b.block.sizes = append(b.block.sizes, len(data))
+	b.block.data = append(b.block.data, data...)
+	return nil
 }
 
-// Flush emits the open pack, if anything is in it.
+// Flush closes the open pack, if anything is in it. Everything is placed and emitted then.
 func (b *Builder) Flush() error {
-	if b.raw == 0 {
-		return nil
+	if err := b.code(0); err != nil {
+		return err
 	}
-	if b.encoder != nil {
-		if err := b.encoder.Close(); err != nil {
-			return fmt.Errorf("packing: %w", err)
+	return b.closePack()
+}
+
+// code begins to compress the block, and waits until at most waiting are not done.
+func (b *Builder) code(waiting int) error {
+	if n := b.block; len(n.data) > 0 {
+		n.done = make(chan struct{})
+		b.queue = append(b.queue, n)
+		if b.encoder == nil {
+			n.coded = append(n.coded[:0], n.data...)
+			close(n.done)
+		} else {
+			go func() {
+				n.coded = b.encoder.EncodeAll(n.data, n.coded[:0])
+				close(n.done)
+			}()
+		}
+		b.block, b.spare = b.spare, nil
+		if b.block == nil {
+			b.block = &block{}
 		}
 	}
-	blob := b.blob.Bytes()
-	p := b.open
-	p.Digest, p.Size, p.Raw = sha256.Sum256(blob), int64(len(blob)), b.raw
-	b.blob, b.raw, b.open = bytes.Buffer{}, 0, &Pack{Encoding: b.encoding}
-	if b.encoder != nil {
-		b.encoder.Reset(&b.blob)
+	for len(b.queue) > waiting {
+		next := b.queue[0]
+		b.queue = b.queue[1:]
+		<-next.done
+		if err := b.put(next); err != nil {
+			return err
+		}
+		next.ids, next.sizes, next.data = next.ids[:0], next.sizes[:0], next.data[:0]
+		b.spare = next
 	}
+	return nil
+}
+
+// put appends a block to the open pack. Where packs end is decided here, in the order of
+// the blocks.
+func (b *Builder) put(n *block) error {
+	if b.open.Raw+int64(len(n.data)) > MaxRaw {
+		if err := b.closePack(); err != nil {
+			return err
+		}
+	}
+	for i, id := range n.ids {
+		b.placed(id, Location{Pack: b.open, Offset: b.open.Raw})
+		b.open.Raw += int64(n.sizes[i])
+	}
+	b.blob.Write(n.coded)
+	if b.blob.Len() >= b.target {
+		return b.closePack()
+	}
+	return nil
+}
+
+func (b *Builder) closePack() error {
+	if b.open.Raw == 0 {
+		return nil
+	}
+	p, blob := b.open, b.blob.Bytes()
+	p.Digest, p.Size = sha256.Sum256(blob), int64(len(blob))
+	b.blob, b.open = bytes.Buffer{}, &Pack{Encoding: b.encoding}
 	return b.emit(p, blob)
 }

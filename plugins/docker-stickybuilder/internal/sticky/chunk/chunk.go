@@ -29,7 +29,7 @@ type Encoding uint8
 
 const (
 	Stored Encoding = 0 // the chunks, one after the other
-	Zstd   Encoding = 1 // the same as one zstd stream (RFC 8878)
+	Zstd   Encoding = 1 // the same as zstd frames (RFC 8878), one after the other
 )
 
 // A Pack is a blob of chunks.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
+	"runtime"
 	"testing"
 
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/chunk"
@@ -68,37 +69,44 @@ type blob struct {
 
 func build(t *testing.T, e chunk.Encoding, chunks [][]byte) (blobs []blob, places []chunk.Location) {
 	t.Helper()
-	b, err := chunk.NewBuilder(e, func(p *chunk.Pack, data []byte) error { blobs = append(blobs, blob{p, data}); return nil })
+	at := map[chunk.ID]chunk.Location{}
+	b, err := chunk.NewBuilder(e, 5<<20, func(id chunk.ID, l chunk.Location) { at[id] = l }, func(p *chunk.Pack, data []byte) error { blobs = append(blobs, blob{p, data}); return nil })
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range chunks {
-		l, err := b.Add(c)
-		if err != nil {
+		if err := b.Add(chunk.Sum(c), c); err != nil {
 			t.Fatal(err)
 		}
-		places = append(places, l)
 	}
 	if err := b.Flush(); err != nil {
 		t.Fatal(err)
+	}
+	for _, c := range chunks {
+		places = append(places, at[chunk.Sum(c)])
 	}
 	return blobs, places
 }
 
 func TestPacksRoundTrip(t *testing.T) {
 	var chunks [][]byte
-	for i := range 40 {
+	for i := range 12 {
 		chunks = append(chunks, noise(uint64(i), 1<<20), bytes.Repeat([]byte{byte(i)}, 100_000))
 	}
 	for _, e := range []chunk.Encoding{chunk.Stored, chunk.Zstd} {
 		blobs, places := build(t, e, chunks)
+		// Neither the number of processors nor their speed shows in the packs.
+		procs := runtime.GOMAXPROCS(1)
 		again, _ := build(t, e, chunks)
+		runtime.GOMAXPROCS(max(procs, 4))
+		third, _ := build(t, e, chunks)
+		runtime.GOMAXPROCS(procs)
 		got := 0
 		for n, b := range blobs {
-			if b.pack.Digest != again[n].pack.Digest {
+			if b.pack.Digest != again[n].pack.Digest || b.pack.Digest != third[n].pack.Digest {
 				t.Errorf("pack %d differs from one run to the next", n)
 			}
-			if b.pack.Size > chunk.MaxPack || b.pack.Digest != chunk.Sum(b.data) || (n < len(blobs)-1 && b.pack.Size < 16<<20) {
+			if b.pack.Size > 7<<20 || b.pack.Digest != chunk.Sum(b.data) || (n < len(blobs)-1 && b.pack.Size < 5<<20) {
 				t.Errorf("%+v", b.pack)
 			}
 			var wanted []chunk.Wanted

@@ -89,12 +89,7 @@ func benchmarkRestore(b *testing.B, rate int64) {
 		if n > 1 {
 			return w, 0
 		}
-		for i := range 8000 { // source trees, packages
-			job{Working: w}.write(b, fmt.Sprintf("w/snapshots/snapshots/%d/fs/%d", i%40, i), text(i, 2000+i*3))
-		}
-		for i := range 40 { // binaries
-			job{Working: w}.write(b, fmt.Sprintf("w/snapshots/snapshots/%d/fs/big", i), append(random(i, 6<<20), text(i, 6<<20)...))
-		}
+		job{Working: w}.sources(b, 1)
 		if _, err := d.Commit(b.Context(), w, disk.Generation{}, nil); err != nil {
 			b.Fatal(err)
 		}
@@ -122,6 +117,49 @@ func benchmarkRestore(b *testing.B, rate int64) {
 	}
 	b.ReportMetric(float64(size)*float64(b.N)/1e6/restoring.Seconds(), "MB/s")
 	b.ReportMetric(fetching.Seconds()/restoring.Seconds(), "of-link")
+}
+
+// sources writes what a build of some size leaves, or a part of that.
+func (j job) sources(b *testing.B, part int) {
+	for i := range 8000 / part { // source trees, packages
+		j.write(b, fmt.Sprintf("w/snapshots/snapshots/%d/fs/%d", i%40, i), text(i, 2000+i*3*part))
+	}
+	for i := range 40 / part { // binaries
+		j.write(b, fmt.Sprintf("w/snapshots/snapshots/%d/fs/big", i), append(random(i, 6<<20), text(i, 6<<20)...))
+	}
+}
+
+// BenchmarkFirstCommit sends a disk of which the registry has nothing.
+func BenchmarkFirstCommit(b *testing.B) {
+	if os.Geteuid() != 0 {
+		b.Skip("disks are root's")
+	}
+	size := int64(0)
+	for n := 0; b.Loop(); n++ {
+		b.StopTimer()
+		s := httptest.NewServer(ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0))))
+		dir := b.TempDir()
+		d := open(b, strings.TrimPrefix(s.URL, "http://"), dir, nil)
+		id := disk.NewID(time.Now(), fmt.Appendf(nil, "%06d", n))
+		w, lock, err := d.Clone(b.Context(), lineage, lineage, id, progress.Discard.Step(""))
+		if err != nil {
+			b.Fatal(err)
+		}
+		job{Working: w}.sources(b, 4)
+		b.StartTimer()
+		if _, err := d.Commit(b.Context(), w, disk.Generation{}, nil); err != nil {
+			b.Fatal(err)
+		}
+		b.StopTimer()
+		if size, err = d.Measure(b.Context(), lineage, id); err != nil {
+			b.Fatal(err)
+		}
+		b.SetBytes(size)
+		lock.Close()
+		s.Close()
+		os.RemoveAll(dir)
+		b.StartTimer()
+	}
 }
 
 // text compresses as sources do.

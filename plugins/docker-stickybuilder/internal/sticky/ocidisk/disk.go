@@ -25,6 +25,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/chunk"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/dirpool"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disk"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/durable"
@@ -40,6 +41,7 @@ type Options struct {
 	Cache    int64           // bytes of generations kept in Dir, beyond what is in use; 0 means 50 GB
 	Wait     time.Duration   // for another job of this machine; 0 means 10 min
 	Jobs     int             // transfers at once; 0 means 8
+	Pack     int             // bytes that a pack is to have, at most and by default chunk.PackSize
 	Contend  time.Duration   // how long another job may take from announcing to moving the head; 0 means 2 s
 	Pool     dirpool.Options // Now is taken from above
 	Registry registry.Options
@@ -66,6 +68,9 @@ func Open(repository string, o Options) (*Disk, error) {
 	}
 	if o.Wait <= 0 {
 		o.Wait = 10 * time.Minute
+	}
+	if o.Pack <= 0 {
+		o.Pack = chunk.PackSize
 	}
 	if o.Jobs <= 0 {
 		o.Jobs = 8

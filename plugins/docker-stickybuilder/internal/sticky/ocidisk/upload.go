@@ -124,7 +124,7 @@ func (u *uploader) contents(s *treefs.Scanned, parent *manifest, base *treefs.Ba
 	}
 	for e := range u.builders {
 		var err error
-		if u.builders[e], err = chunk.NewBuilder(chunk.Encoding(e), u.send); err != nil {
+		if u.builders[e], err = chunk.NewBuilder(chunk.Encoding(e), u.disk.options.Pack, u.placed, u.send); err != nil {
 			return err
 		}
 	}
@@ -196,10 +196,13 @@ func (u *uploader) add(id chunk.ID, data []byte, class chunk.Class) error {
 	if class == chunk.Blob {
 		encoding = chunk.Stored
 	}
-	at, err := u.builders[encoding].Add(data)
-	u.tree.Places[id] = at
-	return err
+	if _, ok := u.tree.Places[id]; !ok {
+		u.tree.Places[id] = chunk.Location{} // on its way
+	}
+	return u.builders[encoding].Add(id, data)
 }
+
+func (u *uploader) placed(id chunk.ID, at chunk.Location) { u.tree.Places[id] = at }
 
 // A blob is a pack or a part of the index that may go into the manifest.
 type blob struct {
