@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/docker/cli/cli"
 	"github.com/docker/cli/cli/command"
@@ -20,6 +21,7 @@ import (
 type diskGcOptions struct {
 	choiceFlags
 	keep     int
+	unused   time.Duration
 	dry      bool
 	progress string
 	output   render.Flags
@@ -38,16 +40,23 @@ Of a disk in a registry, the manifests and tags of old generations are deleted; 
 registry frees the space when it collects its own garbage. One that does not delete
 says so: its retention rules have to do it then.
 
+With --unused, whole disks that no job has cloned or committed for that long go too,
+with all of their generations, such as those of branches that were merged. A registry
+does not know of clones by other machines, so there only commits keep a disk.
+
 "up" and "down" collect garbage too; this is for pools that no job uses any more.` + cliplugin.ExitStatusHelp(""),
 		Example: `  docker stickybuilder disk gc --dry-run
-  docker stickybuilder disk gc --disk dir:/mnt/cache --keep 1`,
+  docker stickybuilder disk gc --disk dir:/mnt/cache --keep 1
+  docker stickybuilder disk gc --disk dir:/mnt/cache --unused 720h --dry-run`,
 		Args: cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return explainRoot(runDiskGc(cmd.Context(), dockerCLI, o)) },
 	}
 	o.addDisk(cmd)
 	cmd.Flags().IntVar(&o.keep, "keep", 3, "Generations to keep of each disk, the head among them")
+	cmd.Flags().DurationVar(&o.unused, "unused", 0, "Also remove disks that no job has used for this long, such as 720h; 0 for none")
 	cmd.Flags().BoolVar(&o.dry, "dry-run", false, "Only show what would be removed")
 	_ = cmd.RegisterFlagCompletionFunc("keep", cobra.NoFileCompletions)
+	_ = cmd.RegisterFlagCompletionFunc("unused", cobra.NoFileCompletions)
 	display.AddFlag(cmd, &o.progress)
 	o.output.AddTo(cmd, "Print only the ids of what is removed")
 	return cmd
@@ -56,6 +65,9 @@ says so: its retention rules have to do it then.
 func runDiskGc(ctx context.Context, dockerCLI command.Cli, o diskGcOptions) error {
 	if o.keep < 1 {
 		return cliplugin.Usage(errors.New("--keep must be at least 1"))
+	}
+	if o.unused < 0 {
+		return cliplugin.Usage(errors.New("--unused must not be negative"))
 	}
 	if err := o.output.Validate(sticky.Collected{}); err != nil {
 		return cliplugin.Usage(err)
@@ -72,7 +84,7 @@ func runDiskGc(ctx context.Context, dockerCLI command.Cli, o diskGcOptions) erro
 	if err != nil {
 		return cliplugin.Usage(err)
 	}
-	done, err := h.CollectDisk(ctx, spec, o.keep, o.dry, show)
+	done, err := h.CollectDisk(ctx, spec, sticky.CollectOptions{Keep: o.keep, Unused: o.unused, Dry: o.dry}, show)
 	_ = show.Close()
 	return errors.Join(err, o.print(dockerCLI, done))
 }

@@ -3,6 +3,7 @@ package sticky
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/dirpool"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disk"
@@ -24,27 +25,38 @@ type trimmer interface {
 
 var _ trimmer = (*dirpool.Pool)(nil)
 
-// CollectDisk removes what nothing refers to, or with dry only says what that is.
+// CollectOptions say what CollectDisk removes.
+type CollectOptions struct {
+	Keep   int           // generations of each disk, the head among them
+	Unused time.Duration // after which a whole disk is removed, 0 for never
+	Dry    bool          // only say what would be removed
+}
+
+// CollectDisk removes what nothing refers to, or with Dry only says what that is.
 // The error that stopped it comes with what was done by then.
-func (h Host) CollectDisk(ctx context.Context, spec string, keep int, dry bool, r progress.Reporter) ([]Collected, error) {
+func (h Host) CollectDisk(ctx context.Context, spec string, o CollectOptions, r progress.Reporter) ([]Collected, error) {
 	out := []Collected{}
 	shelf, err := h.OpenShelf(spec)
 	if err != nil {
 		return out, err
 	}
 	defer shelf.Close()
-	garbage, err := shelf.Garbage(ctx, keep)
+	stale := unused{shelf, time.Time{}}
+	if o.Unused > 0 {
+		stale.since = h.Now().Add(-o.Unused)
+	}
+	garbage, err := stale.garbage(ctx, o.Keep)
 	if err != nil {
 		return out, err
 	}
 	for _, g := range garbage {
 		c := Collected{Garbage: g}
-		if !dry {
+		if !o.Dry {
 			if ctx.Err() != nil {
 				return out, context.Cause(ctx)
 			}
 			if err := progress.Do(r, fmt.Sprintf("removing %s %s", g.Kind, g.ID), func(progress.Step) error {
-				c.Removed, err = shelf.Collect(ctx, g)
+				c.Removed, err = stale.collect(ctx, g)
 				return err
 			}); err != nil {
 				return out, err
@@ -52,7 +64,7 @@ func (h Host) CollectDisk(ctx context.Context, spec string, keep int, dry bool, 
 		}
 		out = append(out, c)
 	}
-	if t, ok := shelf.(trimmer); ok && !dry {
+	if t, ok := shelf.(trimmer); ok && !o.Dry {
 		return out, progress.Do(r, "giving free space back", func(step progress.Step) error {
 			n, err := t.Trim(ctx)
 			if n > 0 {

@@ -2,6 +2,7 @@ package sticky
 
 import (
 	"context"
+	"time"
 
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/dirpool"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disk"
@@ -35,6 +36,9 @@ type Shelf interface {
 	// RemoveLineage removes a head with all generations; disk.ErrInUse while there
 	// is a working copy of it.
 	RemoveLineage(context.Context, disk.Lineage) error
+	// Used returns when a job last cloned or committed a lineage, as far as is known here,
+	// zero if never.
+	Used(context.Context, disk.Lineage) (time.Time, error)
 	// Garbage lists what nothing refers to if the newest keep generations of each
 	// lineage are to be kept, and Collect removes one of that unless it has come
 	// into use meanwhile.

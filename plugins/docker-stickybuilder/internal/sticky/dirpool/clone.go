@@ -109,6 +109,7 @@ func (p *Pool) pin(ctx context.Context, l disk.Lineage, step progress.Step) (*di
 		}
 		if err == nil {
 			if _, err = os.Stat(filepath.Join(p.generation(l, g.ID), "meta.json")); err == nil {
+				p.touch(l, g.ID)
 				return g, lock, nil
 			}
 			lock.Close()

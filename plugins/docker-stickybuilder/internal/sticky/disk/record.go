@@ -27,6 +27,7 @@ type Copy struct {
 
 // Kinds of Garbage.
 const (
+	UnusedDisk    = "disk"       // a whole lineage that no job has used for long; ID is its head
 	OldGeneration = "generation" // beyond those to keep
 	StaleCopy     = "copy"       // working copy whose job has died
 	Leftover      = "trash"      // of a removal that was interrupted

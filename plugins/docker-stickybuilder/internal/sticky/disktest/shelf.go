@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disk"
@@ -30,6 +31,7 @@ func runShelf(t *testing.T, open func(*testing.T, int) sticky.Disk) {
 		{"what is in use is not removed", removed},
 		{"a lineage is removed as a whole", lineageRemoved},
 		{"garbage is what nothing refers to", garbage},
+		{"a clone and a commit are uses of a lineage", used},
 		{"bad generations are collected before good ones", badFirst},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -362,5 +364,38 @@ func badFirst(t *testing.T, open func(int) sticky.Shelf) {
 	want(t, d, "..h")
 	if h := head(t, d, Lineage); h != j.ID || j.Parent != ids[1] {
 		t.Errorf("head %s, parent %s", h, j.Parent)
+	}
+}
+
+func used(t *testing.T, open func(int) sticky.Shelf) {
+	d := open(3)
+	last := func(l disk.Lineage) time.Time {
+		t.Helper()
+		at, err := d.Used(t.Context(), l)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return at
+	}
+	if at := last(Lineage); !at.IsZero() {
+		t.Errorf("what is not there was used at %v", at)
+	}
+	commits(t, d, 1)
+	committed := last(Lineage)
+	if age := time.Since(committed); age < 0 || age > time.Minute {
+		t.Errorf("committed just now, and used %v ago", age)
+	}
+	time.Sleep(20 * time.Millisecond)
+	j := clone(t, d, Lineage)
+	if err := d.Discard(t.Context(), j.Working); err != nil {
+		t.Fatal(err)
+	}
+	if at := last(Lineage); !at.After(committed) {
+		t.Errorf("cloned after %v, and used at %v", committed, at)
+	}
+	other := Lineage
+	other.Ref = "other"
+	if at := last(other); !at.IsZero() {
+		t.Errorf("another lineage was used at %v", at)
 	}
 }

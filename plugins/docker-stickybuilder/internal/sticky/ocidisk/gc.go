@@ -3,6 +3,9 @@ package ocidisk
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
+	"time"
 
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disk"
 )
@@ -29,6 +32,25 @@ func (d *Disk) collectOld(ctx context.Context, l disk.Lineage) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// Used returns when a lineage was last committed by anybody, or used on this machine; zero
+// if never. A registry does not know of clones.
+func (d *Disk) Used(ctx context.Context, l disk.Lineage) (used time.Time, err error) {
+	now, err := d.list(ctx, l)
+	if err != nil {
+		return used, fmt.Errorf("finding out when the disk %s was used: %w", l, d.explain(err))
+	}
+	for _, g := range now.generations {
+		at := g.created
+		if st, err := os.Stat(d.file("trees", g.id)); err == nil && st.ModTime().After(at) {
+			at = st.ModTime()
+		}
+		if at.After(used) {
+			used = at
+		}
+	}
+	return used, nil
 }
 
 // Garbage lists the registry's generations beyond keep for each lineage, and what dead
