@@ -51,7 +51,7 @@ func (l link) Write(b []byte) (int, error) {
 // nothing done to them: "of-link" is how much of the link is used. It takes
 // DOCKERFACTORY_REGISTRY if that is set.
 func BenchmarkRestore(b *testing.B) {
-	for _, mbit := range []int64{1000, 2500, 0} {
+	for _, mbit := range []int64{200, 1000, 2500, 0} {
 		b.Run(fmt.Sprintf("%dMbit", mbit), func(b *testing.B) { benchmarkRestore(b, mbit*1e6/8) })
 	}
 }
@@ -134,7 +134,7 @@ func BenchmarkFirstCommit(b *testing.B) {
 	if os.Geteuid() != 0 {
 		b.Skip("disks are root's")
 	}
-	size := int64(0)
+	var size int64
 	for n := 0; b.Loop(); n++ {
 		b.StopTimer()
 		s := httptest.NewServer(ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0))))

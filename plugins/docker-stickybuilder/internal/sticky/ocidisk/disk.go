@@ -20,6 +20,8 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"sync"
@@ -126,11 +128,16 @@ func (d *Disk) CheckCommit(ctx context.Context) error {
 
 // explain adds what the user can do about a registry's refusal.
 func (d *Disk) explain(err error) error {
+	if fault.HintOf(err) != "" {
+		return err
+	}
 	var refused *registry.Error
-	if !errors.As(err, &refused) || fault.HintOf(err) != "" {
-		var netErr interface{ Timeout() bool }
-		if errors.As(err, &netErr) && !errors.Is(err, context.Canceled) {
-			return fault.Hint(err, "is the registry %s up and reachable from here?", d.client.Registry())
+	if !errors.As(err, &refused) {
+		// Errors of the filesystem have a Timeout as well, and are no net.OpError.
+		if errors.As(err, new(*url.Error)) || errors.As(err, new(*net.OpError)) {
+			if !errors.Is(err, context.Canceled) {
+				return fault.Hint(err, "is the registry %s up and reachable from here?", d.client.Registry())
+			}
 		}
 		return err
 	}
