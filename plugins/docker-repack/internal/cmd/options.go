@@ -81,7 +81,7 @@ func (f *layerFlags) addTo(cmd *cobra.Command) {
 	fs.StringVar(&f.level, "compression-level", repack.Levels[0], `Effort of the compression ("fast", "balanced", "max"), or zstd's number for it, 1 to 22`)
 	fs.IntVar(&f.maxLayers, "max-layers", repack.DefaultMaxLayers, "Number of layers that the result may have, kept ones included")
 	fs.StringVar(&f.previous, "previous", "", "Result of repacking an earlier version, whose layers are kept where they still fit")
-	fs.StringVar(&f.keepBase, "keep-base", "", "Leave the `N` lowest layers as they are, so that images on the same base share them (without N: up to where the history says that the base ends)")
+	fs.StringVar(&f.keepBase, "keep-base", "", "Leave the `N` lowest layers as they are, so that images on the same base share them (without N: those of the base image that annotations name, or else up to where the history says that the base ends)")
 	fs.Lookup("keep-base").NoOptDefVal = autoBase
 	_ = cmd.RegisterFlagCompletionFunc("max-layers", cobra.NoFileCompletions)
 	_ = cmd.RegisterFlagCompletionFunc("previous", cobra.NoFileCompletions)
@@ -147,6 +147,13 @@ func (f *layerFlags) resolve(ctx context.Context, access image.Options) (previou
 		return nil, nil, fmt.Errorf("--previous: %w", err)
 	}
 	return &s, func() { s.Close() }, nil
+}
+
+// baseResolver finds base images in their registries.
+func baseResolver(access image.Options) func(context.Context, image.Reference) (image.Subject, error) {
+	return func(ctx context.Context, ref image.Reference) (image.Subject, error) {
+		return image.Resolve(ctx, ref, access) // of a registry, which leaves nothing to close
+	}
 }
 
 // namedLevel gives a number that zstd would take the name of the level with about

@@ -109,6 +109,7 @@ func printPlan(ctx context.Context, dockerCLI command.Cli, source image.Referenc
 	}
 	defer done()
 	o.Previous = previous
+	o.Resolve = baseResolver(access)
 	a, err := repack.Plan(ctx, subject, o)
 	d.Close()
 	if err != nil {

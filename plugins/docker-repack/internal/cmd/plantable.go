@@ -21,6 +21,7 @@ func planTable(w io.Writer, a *repack.Analysis) error {
 		fmt.Fprintf(w, "dead\t%s\n", size(b.DeadBytes))
 		fmt.Fprintf(w, "duplicate\t%s\n", size(b.DuplicateBytes))
 		fmt.Fprintf(w, "efficiency\t%.1f%%\n", 100*b.Efficiency)
+		sharingLine(w, i.Sharing)
 		beforeTable(w, b)
 		afterTable(w, i.After)
 		pullTable(w, b.PullTimes, i.After.PullTimes)
@@ -28,6 +29,17 @@ func planTable(w io.Writer, a *repack.Analysis) error {
 		deadTable(w, i.Dead)
 	}
 	return nil
+}
+
+// sharingLine tells what images on the same base gain or lose.
+func sharingLine(w io.Writer, s *repack.Sharing) {
+	switch {
+	case s == nil:
+	case s.Kept:
+		fmt.Fprintf(w, "sharing\tgained: %s of the base's %d layers stay shared with other images on it; of them %s are dead\n", size(s.SharedBytes), s.Layers, size(s.DeadBytes))
+	default:
+		fmt.Fprintf(w, "sharing\tlost: %s of the base's %d layers are no longer shared with other images on it (--keep-base keeps them)\n", size(s.LostBytes), s.Layers)
+	}
 }
 
 func beforeTable(w io.Writer, b repack.Before) {

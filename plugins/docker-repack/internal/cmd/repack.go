@@ -143,6 +143,7 @@ func repackImage(ctx context.Context, source, dest image.Reference, o repack.Opt
 	}
 	defer done()
 	o.Previous = previous
+	o.Resolve = baseResolver(access)
 	dst, err := repack.OpenDestination(ctx, dest, access)
 	if err != nil {
 		return nil, err
@@ -211,6 +212,7 @@ func (r outcome) table(w io.Writer) error {
 		if i.LayersKept > 0 {
 			fmt.Fprintf(w, "kept\t%d layers, %s\n", i.LayersKept, size(i.BytesKept))
 		}
+		sharingLine(w, i.Sharing)
 		fmt.Fprintf(w, "largest layer\t%s\n", size(i.LargestLayer))
 		fmt.Fprintf(w, "sent\t%s\n", size(i.BytesSent))
 		fmt.Fprintf(w, "files\t%s in %d entries\n", size(i.FileBytes), i.Entries)

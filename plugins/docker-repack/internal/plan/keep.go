@@ -67,6 +67,7 @@ func Keep(tree *layer.Tree, old []Old, fresh, limit int) (*Kept, error) {
 		}
 		drop := k.worst(old, fresh, limit)
 		if len(drop) == 0 {
+			k.bare(tree, old)
 			return k, nil
 		}
 		chosen = slices.DeleteFunc(slices.Clone(chosen), func(i int) bool { return slices.Contains(drop, i) })
@@ -155,11 +156,33 @@ func settle(tree *layer.Tree, old []Old, chosen []int) (*Kept, error) {
 				}
 				k.hide = append(k.hide, below.Path)
 			}
-		case e.Type == layer.Directory && (below.Type != layer.Directory || below.Implied != e.Implied || !same(e.Inode, below.Inode)):
+		case e.Type == layer.Directory && (below.Type != layer.Directory || (below.Implied && e.Path == "." && !e.Implied) || !same(e.Inode, below.Inode)):
 			k.restate = append(k.restate, e.Path)
 		}
 	}
 	return k, nil
+}
+
+// bare adds the directories that the uppermost kept layer with something in them
+// does not list to those that the top layer does: some engines make them root's,
+// 0755, and of the time of unpacking, whatever a lower layer says. Only what
+// somebody else has made has such layers.
+func (k *Kept) bare(tree *layer.Tree, old []Old) {
+	settled := map[string]bool{}
+	for _, dir := range k.restate {
+		settled[dir] = true
+	}
+	for _, i := range slices.Backward(k.Layers) {
+		for dir, listed := range old[i].Changes.Directories() {
+			if settled[dir] {
+				continue
+			}
+			settled[dir] = true
+			if now, ok := tree.Lookup(dir); !listed && ok && now.Type == layer.Directory {
+				k.restate = append(k.restate, dir)
+			}
+		}
+	}
 }
 
 const (
@@ -195,7 +218,7 @@ func (k *Kept) cover(tree *layer.Tree) {
 			}
 		}
 		f.names++
-		f.bad = f.bad || !ok || below.Inode != f.below || below.Implied != e.Implied
+		f.bad = f.bad || !ok || below.Inode != f.below
 	}
 	for in, f := range files {
 		if !f.bad && names[f.below] == f.names && same(in, f.below) {

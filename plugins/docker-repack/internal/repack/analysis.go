@@ -27,6 +27,8 @@ type ImageAnalysis struct {
 	Tree         string `json:"tree"` // canonical tree digest
 	Before       Before `json:"before"`
 	After        After  `json:"after"`
+	// Sharing is nil if no base image is known.
+	Sharing *Sharing `json:"sharing,omitempty"`
 	// Dead are files whose content no name of the root filesystem leads to.
 	Dead       DeadFiles  `json:"dead"`
 	Duplicates Duplicates `json:"duplicates"`
@@ -72,6 +74,7 @@ func analyze(ctx context.Context, o *original, s *scanned, p *plan.Plan, top int
 	a := &ImageAnalysis{SourceDigest: o.descriptor.Digest.String(), Tree: s.digest}
 	a.before(o, s, p)
 	a.forecast(s, p)
+	a.Sharing = s.sharing(o)
 	dead, err := exhume(ctx, s)
 	if err != nil {
 		return nil, err

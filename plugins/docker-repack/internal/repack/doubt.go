@@ -16,9 +16,14 @@ const examples = 3
 type doubts struct {
 	count [layer.Shapes]int
 	paths [layer.Shapes][]string
+	// lowest is the lowest layer that has the shape.
+	lowest [layer.Shapes]int
 }
 
 func (d *doubts) add(a layer.Ambiguity) {
+	if d.count[a.Shape] == 0 || a.Layer < d.lowest[a.Shape] {
+		d.lowest[a.Shape] = a.Layer
+	}
 	d.count[a.Shape]++
 	if len(d.paths[a.Shape]) < examples {
 		d.paths[a.Shape] = append(d.paths[a.Shape], a.Path)
@@ -37,8 +42,10 @@ var others = [layer.Shapes]string{
 	layer.RootAttributes: "some engines do not apply them; the result has them",
 }
 
-// warnings has one line for each shape that was found.
-func (d *doubts) warnings() (out []string) {
+// warnings has one line for each shape that was found. The lowest layers, as many
+// as base says, stay as they are, and what engines make of them stays too, but for
+// directories, which the top layer of the result lists.
+func (d *doubts) warnings(base int) (out []string) {
 	for s, n := range d.count {
 		if n == 0 {
 			continue
@@ -57,7 +64,11 @@ func (d *doubts) warnings() (out []string) {
 			}
 			where = fmt.Sprintf(" (%d: %s%s)", n, strings.Join(paths, ", "), more)
 		}
-		out = append(out, fmt.Sprintf("the layers have %s%s: %s", layer.Shape(s), where, others[s]))
+		w := fmt.Sprintf("the layers have %s%s: %s", layer.Shape(s), where, others[s])
+		if d.lowest[s] < base && layer.Shape(s) != layer.BareParent {
+			w += ", but for the layers of the base, which are kept as they are"
+		}
+		out = append(out, w)
 	}
 	return out
 }

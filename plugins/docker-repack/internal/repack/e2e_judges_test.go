@@ -3,14 +3,20 @@
 package repack_test
 
 import (
+	"archive/tar"
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"path"
+	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/dockerfactory/dockerfactory/plugins/docker-repack/internal/repack"
+	"github.com/dockerfactory/dockerfactory/shared/layer"
 	. "github.com/dockerfactory/dockerfactory/shared/layer/layertest"
 )
 
@@ -131,4 +137,99 @@ func withdraw(t *testing.T, ref string) {
 			t.Logf("deleting %s: %v", ref, err)
 		}
 	})
+}
+
+// TestEnginesUnpackKeptLayers does the same with versions of images of which each
+// keeps layers of the one before, the last one those of its own base too.
+func TestEnginesUnpackKeptLayers(t *testing.T) {
+	const together = 25
+	host, judges := environment(t, "DOCKERFACTORY_REGISTRY"), engines(t)
+	var kept, hiding atomic.Int64
+	RunStacks(t, together, func(seed uint64) string {
+		if seed%together != 0 {
+			return "" // goes with the first of its image
+		}
+		rng := rand.New(rand.NewPCG(seed, 15))
+		pools, stacks := make([][][]byte, together), make([][][]byte, together)
+		for i := range pools {
+			pools[i] = Random(t, rng, 5, Shape{Spelling: true, Capabilities: true})
+		}
+		previous := ""
+		for version := range 4 {
+			for i := range stacks {
+				if version > 0 && rng.IntN(5) > 0 {
+					continue // as it was
+				}
+				// As base layers stay, so do their shapes.
+				for stacks[i] = nil; stacks[i] == nil || readInManyWays(t, stacks[i]); {
+					stacks[i] = subset(rng, pools[i])
+					if rng.IntN(4) == 0 {
+						pools[i] = Random(t, rng, 5, Shape{Spelling: true, Capabilities: true})
+					}
+				}
+			}
+			tars := Beside(t, stacks)
+			source := publish(t, host, fmt.Sprintf("version%d-%d", seed, version), tars)
+			opts := repack.Options{TargetSize: 1000, Level: "fast", Compression: "gzip"}
+			if previous != "" {
+				s := resolve(t, parse(t, previous))
+				opts.Previous = &s
+			}
+			if version == 3 {
+				opts.KeepBase = 1 + rng.IntN(len(tars))
+			}
+			previous = source + "-out"
+			r := run(t, source, previous, opts)
+			withdraw(t, previous)
+			kept.Add(int64(r.Images[0].LayersKept))
+			out := plainLayers(t, imageOf(t, previous))
+			if r.Images[0].LayersKept < len(out) && hides(out[len(out)-1]) {
+				hiding.Add(1)
+			}
+			want := Lines(merged(t, tars))
+			for judge, pull := range judges {
+				got, err := pull(t, previous)
+				if err != nil {
+					return fmt.Sprintf("version %d, %s: %v", version, judge, err)
+				}
+				if diff := Compare(want, got); diff != "" {
+					return fmt.Sprintf("version %d, %d of %d layers kept, %s %s", version, r.Images[0].LayersKept, len(out), judge, diff)
+				}
+			}
+		}
+		return ""
+	})
+	t.Logf("%d layers are kept, %d results hide what those have", kept.Load(), hiding.Load())
+	if kept.Load() < 5 || hiding.Load() < 2 {
+		t.Error("too few of the results have what is to be tested")
+	}
+}
+
+// readInManyWays reports whether engines differ about the layers: that they are
+// ambiguous, or that one hides a name that it also has, be it on top of nothing.
+func readInManyWays(t *testing.T, tars [][]byte) (found bool) {
+	t.Helper()
+	var sets []*layer.Changeset
+	for _, data := range tars {
+		set, err := layer.Scan(t.Context(), bytes.NewReader(data), layer.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sets = append(sets, set)
+		alone := merged(t, [][]byte{data})
+		for r := tar.NewReader(bytes.NewReader(data)); ; {
+			h, err := r.Next()
+			if err != nil {
+				break
+			}
+			if hidden, ok := strings.CutPrefix(path.Base(h.Name), ".wh."); ok {
+				_, there := alone.Lookup(path.Join(strings.TrimLeft(path.Dir(h.Name), "./"), hidden))
+				found = found || there
+			}
+		}
+	}
+	if _, err := layer.MergeObserved(sets, layer.Observer{Ambiguous: func(layer.Ambiguity) { found = true }}); err != nil {
+		t.Fatal(err)
+	}
+	return found
 }

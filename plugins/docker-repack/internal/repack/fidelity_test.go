@@ -62,6 +62,13 @@ func TestRandomStacks(t *testing.T) {
 // (C8), hard links only to the same layer and with full attributes. Below the top
 // layer, directories may have the time 0.
 func plainlyWritten(data []byte, tree *layer.Tree, top bool) error {
+	return plainlyWrittenBut(data, tree, top, false)
+}
+
+// plainlyWrittenBut is what plainlyWritten checks of a layer that, over kept ones,
+// may have whiteouts: of names that are nowhere in the tree, in directories that
+// the layer lists before.
+func plainlyWrittenBut(data []byte, tree *layer.Tree, top, whiteouts bool) error {
 	headers := map[string]*tar.Header{}
 	for r := tar.NewReader(bytes.NewReader(data)); ; {
 		h, err := r.Next()
@@ -76,8 +83,14 @@ func plainlyWritten(data []byte, tree *layer.Tree, top bool) error {
 			return fmt.Errorf("%q is there twice", name)
 		}
 		headers[name] = h
-		if strings.HasPrefix(path.Base(name), ".wh.") {
-			return fmt.Errorf("%q is a whiteout", name)
+		if dir := path.Dir(name); dir != "." && headers[dir] == nil {
+			return fmt.Errorf("%q comes without its parent", name)
+		}
+		if hidden, ok := strings.CutPrefix(path.Base(name), ".wh."); ok {
+			if _, there := tree.Lookup(path.Join(path.Dir(name), hidden)); !whiteouts || there || h.Size > 0 {
+				return fmt.Errorf("%q is a whiteout, of a name that is there: %v", name, there)
+			}
+			continue
 		}
 		e, ok := tree.Lookup(name)
 		if !ok {
@@ -86,9 +99,6 @@ func plainlyWritten(data []byte, tree *layer.Tree, top bool) error {
 		want := e.Header(name, "")
 		if h.Mode != want.Mode || h.Uid != want.Uid || h.Gid != want.Gid || (!h.ModTime.Equal(want.ModTime) && (top || e.Type != layer.Directory || h.ModTime.Unix() != 0)) || !reflect.DeepEqual(xattrs(h), xattrs(want)) {
 			return fmt.Errorf("%q has the attributes %+v, not %+v", name, h, want)
-		}
-		if dir := path.Dir(name); dir != "." && headers[dir] == nil {
-			return fmt.Errorf("%q comes without its parent", name)
 		}
 		if h.Typeflag == tar.TypeLink && headers[h.Linkname] == nil {
 			return fmt.Errorf("%q links out of its layer, to %q", name, h.Linkname)
@@ -151,6 +161,11 @@ func TestTargetBelowTheLargestFile(t *testing.T) {
 		t.Errorf("got %q", r.Warnings)
 	}
 	if r = run(t, host+"/app", host+"/app:out2", repack.Options{}); len(r.Warnings) > 0 {
+		t.Errorf("got %q", r.Warnings)
+	}
+	// What is no layer of its own is not told.
+	push(t, host+"/app", makeImage(t, "linux/amd64", Tar(t, File("small", "1"), File("hardly", noise(1, 1_040_000)), File("more", noise(2, 1_040_000)))))
+	if r = run(t, host+"/app", host+"/app:out3", repack.Options{TargetSize: 1_000_000}); len(r.Warnings) > 0 {
 		t.Errorf("got %q", r.Warnings)
 	}
 }

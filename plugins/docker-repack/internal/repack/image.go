@@ -64,6 +64,7 @@ func (r *run) image(ctx context.Context, o *original, platform string) (document
 		}
 		res.LargestLayer = max(res.LargestLayer, l.descriptor.Size)
 	}
+	res.Sharing = s.sharing(o)
 	if analysis != nil {
 		analysis.Platform = platform
 		analysis.realize(layers)
@@ -84,6 +85,10 @@ func (r *run) image(ctx context.Context, o *original, platform string) (document
 
 // survey reads the source's layers into the spool and plans the new ones.
 func (r *run) survey(ctx context.Context, o *original, sp *spool, platform, prefix string) (s *scanned, p *plan.Plan, err error) {
+	base, err := r.findBase(ctx, o, platform)
+	if err != nil {
+		return nil, nil, err
+	}
 	if err := progress.Do(r.opts.Progress, prefix+"reading source layers", func(step progress.Step) (err error) {
 		var hidden *graveyard
 		if r.opts.Analyze {
@@ -94,7 +99,8 @@ func (r *run) survey(ctx context.Context, o *original, sp *spool, platform, pref
 	}); err != nil {
 		return nil, nil, err
 	}
-	for _, w := range s.doubts.warnings() {
+	s.base = base
+	for _, w := range s.doubts.warnings(base.kept) {
 		r.warn("%s: %s", platform, w)
 	}
 	if err := progress.Do(r.opts.Progress, prefix+"planning layers", func(step progress.Step) error {
@@ -124,10 +130,10 @@ func (r *run) survey(ctx context.Context, o *original, sp *spool, platform, pref
 		if err := estimate(ctx, s, plan.Make(s.tree, all, opts), r.codec, r.opts.Jobs); err != nil {
 			return err
 		}
-		if w := oversized(all, target); w != "" {
+		p = plan.Make(s.tree, all, opts)
+		if w := oversized(p); w != "" {
 			r.warn("%s: %s", platform, w)
 		}
-		p = plan.Make(s.tree, all, opts)
 		s.digest = s.tree.Digest().String()
 		fmt.Fprintf(step, "%d files in %d layers, %d of them kept, tree %s\n", p.Stats().Names, p.Len(), len(s.kept), s.digest)
 		return nil

@@ -57,10 +57,7 @@ func (r *run) put(ctx context.Context, k *keptLayer) (bool, error) {
 // keep chooses the layers of the source's base and of the earlier result that the
 // new ones are laid upon.
 func (r *run) keep(ctx context.Context, o *original, s *scanned, platform string, step progress.Step) (*plan.Kept, []*keptLayer, error) {
-	base, err := r.baseLayers(o)
-	if err != nil {
-		return nil, nil, err
-	}
+	base := s.base.kept
 	if base >= r.opts.MaxLayers {
 		return nil, nil, fault.Hint(fmt.Errorf("the base has %d layers, and the result may have %d", base, r.opts.MaxLayers), "keep fewer: --keep-base=N, or allow more: --max-layers")
 	}

@@ -60,16 +60,27 @@ func TestStacksAgainstOverlay(t *testing.T) {
 // repacked returns the plain layers of a repacked image. All is in one directory
 // below TMPDIR for as long as it takes.
 func repacked(t *testing.T, tars [][]byte, opts repack.Options) ([][]byte, *repack.Result, error) {
-	base, err := os.MkdirTemp("", "stack")
+	dir, err := os.MkdirTemp("", "stack")
 	if err != nil {
 		return nil, nil, err
 	}
-	defer os.RemoveAll(base)
-	from, to := filepath.Join(base, "from"), filepath.Join(base, "to")
+	defer os.RemoveAll(dir)
+	to, r, err := repackedIn(t, dir, tars, opts)
+	if err != nil {
+		return nil, nil, err
+	}
+	return plainLayers(t, imageOf(t, to)), r, nil
+}
+
+// repackedIn repacks an image of the layers within dir, and returns a reference to
+// the result.
+func repackedIn(t *testing.T, dir string, tars [][]byte, opts repack.Options) (string, *repack.Result, error) {
+	from, to := filepath.Join(dir, "from"), filepath.Join(dir, "to")
 	source := empty.Image
 	for _, data := range tars {
+		var err error
 		if source, err = mutate.AppendLayers(source, tarLayer(t, data)); err != nil {
-			return nil, nil, err
+			return "", nil, err
 		}
 	}
 	p, err := layout.Write(from, empty.Index)
@@ -77,16 +88,13 @@ func repacked(t *testing.T, tars [][]byte, opts repack.Options) ([][]byte, *repa
 		err = p.AppendImage(source)
 	}
 	if err != nil {
-		return nil, nil, err
+		return "", nil, err
 	}
 	dst, err := repack.OpenDestination(t.Context(), parse(t, "oci://"+to), image.Options{})
 	if err != nil {
-		return nil, nil, err
+		return "", nil, err
 	}
-	opts.TempDir = base
+	opts.TempDir = dir
 	r, err := repack.Run(t.Context(), resolve(t, parse(t, "oci://"+from)), dst, opts)
-	if err != nil {
-		return nil, nil, err
-	}
-	return plainLayers(t, imageOf(t, "oci://"+to)), r, nil
+	return "oci://" + to, r, err
 }

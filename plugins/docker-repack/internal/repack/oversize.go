@@ -8,16 +8,16 @@ import (
 	"github.com/dockerfactory/dockerfactory/plugins/docker-repack/internal/plan"
 )
 
-// oversized warns of files that alone are larger than the target: a file cannot be
-// split, so their layers are larger. It returns "" if there are none.
-func oversized(all []*plan.Unit, target int64) string {
+// oversized warns of files that have layers of their own, for they alone are larger
+// than the target: a file cannot be split. It returns "" if there are none.
+func oversized(p *plan.Plan) string {
 	n, largest := 0, (*plan.Unit)(nil)
-	for _, u := range all {
-		if u.Cost <= float64(target) {
+	for _, l := range p.Layers {
+		if !l.Indivisible {
 			continue
 		}
 		n++
-		if largest == nil || u.Cost > largest.Cost {
+		if u := l.Units[0]; largest == nil || u.Cost > largest.Cost {
 			largest = u
 		}
 	}

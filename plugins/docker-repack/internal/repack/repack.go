@@ -45,7 +45,10 @@ type Options struct {
 	// KeepBase is how many of the source's lowest layers stay as they are, or
 	// KeepBaseAuto to find out where the base image ends.
 	KeepBase int
-	Jobs     int // workers; 0 means one
+	// Resolve finds the base image that annotations name, for KeepBaseAuto; nil
+	// leaves that to the history alone. What it finds needs no closing.
+	Resolve func(ctx context.Context, ref image.Reference) (image.Subject, error)
+	Jobs    int // workers; 0 means one
 	// Memory is about how much the work may hold, in bytes; 0 means DefaultMemory.
 	// It bounds the workers, and the result does not depend on it. A tree of very
 	// many entries, and one worker, take what they need.
@@ -116,8 +119,10 @@ type ImageResult struct {
 	BytesAfter   int64 `json:"bytesAfter"`
 	LayersKept   int   `json:"layersKept"` // of those after, as they were before
 	BytesKept    int64 `json:"bytesKept"`
-	LargestLayer int64 `json:"largestLayer"` // compressed, after
-	BytesSent    int64 `json:"bytesSent"`    // compressed layers that the destination did not have
+	// Sharing is nil if no base image is known.
+	Sharing      *Sharing `json:"sharing,omitempty"`
+	LargestLayer int64    `json:"largestLayer"` // compressed, after
+	BytesSent    int64    `json:"bytesSent"`    // compressed layers that the destination did not have
 
 	Entries        int   `json:"entries"`        // of the root filesystem
 	FileBytes      int64 `json:"fileBytes"`      // contents of all files, uncompressed

@@ -40,6 +40,7 @@ type scanned struct {
 	sets     []*layer.Changeset
 	kept     []*keptLayer // under the new layers, once it is planned
 	doubts   doubts
+	base     base
 }
 
 // A scannedLayer is what is known of one source layer before merging.
