@@ -21,11 +21,12 @@ import (
 const (
 	classes = 8
 	// sampleSize of every sampleEvery raw bytes of a layer is compressed on trial,
-	// after as much again that only fills the compressor's window; at most
-	// maxSamples of them.
-	sampleSize  = 1 << 20
-	sampleEvery = 24 << 20
-	maxSamples  = 96
+	// after warmUp that only fills the compressor's window; at most maxSamples of
+	// them.
+	sampleSize  = 512 << 10
+	warmUp      = 1 << 20
+	sampleEvery = 12 << 20
+	maxSamples  = 192
 	// prior is how many packed bytes of samples the mean of all classes is worth
 	// to each of them.
 	prior = 1 << 20
@@ -180,7 +181,7 @@ func pick(units []*plan.Unit) []stretch {
 			continue
 		}
 		start, end, warm := i, i, int64(0)
-		for start > 0 && warm < sampleSize {
+		for start > 0 && warm < warmUp {
 			start--
 			warm += units[start].Raw
 		}
@@ -249,7 +250,7 @@ func (s *scanned) try(ctx context.Context, sample stretch, c codec) (float64, pr
 	}
 	defer reader.close()
 	var out counter
-	z, err := c.open(&out, 4*sampleSize)
+	z, err := c.open(&out, 4*(sampleSize+warmUp))
 	if err != nil {
 		return 0, want, err
 	}
