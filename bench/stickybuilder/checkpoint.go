@@ -89,14 +89,13 @@ func checkpoint(ctx context.Context, b *bed.Bed, o options, p place, disk string
 			PauseMilliseconds int64
 		}
 		s := span{from: time.Now()}
-		u, err := call(ctx, b, &c, "commit", builderName, "--commit", "always", "--progress", "quiet")
+		u, err := call(ctx, b, &c, "commit", builderName, "--commit", "always", "--max-pause", "1m", "--progress", "quiet")
 		s.to = time.Now()
 		if err == nil && c.Decision != "commit" {
 			err = fmt.Errorf("commit: %s: %s", c.Decision, c.Reason)
 		}
 		if err != nil {
-			<-ended
-			return err
+			return errors.Join(err, <-ended)
 		}
 		spans = append(spans, s)
 		row.Commits, row.Pauses = append(row.Commits, u.Wall), append(row.Pauses, time.Duration(c.PauseMilliseconds)*time.Millisecond)

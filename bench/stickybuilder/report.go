@@ -94,7 +94,7 @@ const (
 	jobsNote = `A job brings a builder up, builds and pushes, and takes it down so that the next machine has what the contestant keeps. Medians
 over the runs. "×" is a multiple of the whole second job of ` + "`docker stickybuilder`" + ` on a pool of this machine.`
 	scalingNote     = "`up` to the first usable builder, and `down` with a commit, in seconds; \"clone\" and buildkitd's own start are parts of `up`. Medians."
-	checkpointsNote = "`docker stickybuilder commit` while a build marks the time every 10 ms: the largest gap between two marks in the seconds that a checkpoint touches, and in all others."
+	checkpointsNote = "`docker stickybuilder commit` while a build marks the time every 10 ms: the largest gap between two marks in the seconds that a checkpoint touches, and in all others. With `--max-pause 1m`: by default one that would take longer than a second is given up."
 	registryNote    = "\"×\" is a multiple of the bytes that the job has written. A restore is the clone in `up` on a machine that has nothing; \"of raw\" is its speed, as a part of that of fetching the same blobs and nothing else."
 )
 
