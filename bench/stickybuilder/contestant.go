@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/dockerfactory/dockerfactory/bench/internal/measure"
 	"github.com/dockerfactory/dockerfactory/bench/stickybuilder/internal/bed"
@@ -90,7 +91,12 @@ type upped struct {
 	}
 }
 
-type downed struct{ Decision, Reason, Generation string }
+type downed struct {
+	Decision, Reason string
+	Bytes            int64 // of the disk
+
+	wall time.Duration
+}
 
 // call runs the plugin with its state in state, and reads what it prints.
 func call(ctx context.Context, b *bed.Bed, result any, args ...string) (measure.Usage, error) {
@@ -121,13 +127,14 @@ func stickyUp(ctx context.Context, b *bed.Bed, disk, toml string, more ...string
 	return u, usage, err
 }
 
-func stickyDown(ctx context.Context, b *bed.Bed, more ...string) (measure.Usage, error) {
+func stickyDown(ctx context.Context, b *bed.Bed, more ...string) (downed, error) {
 	var d downed
 	usage, err := call(ctx, b, &d, append([]string{"down", builderName, "--progress", "quiet"}, more...)...)
 	if err == nil && d.Decision != "commit" && !slices.Contains(more, "never") {
 		err = fmt.Errorf("down: %s: %s", d.Decision, d.Reason)
 	}
-	return usage, err
+	d.wall = usage.Wall
+	return d, err
 }
 
 func (s *sticky) up(ctx context.Context) error {

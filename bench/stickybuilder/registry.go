@@ -23,7 +23,6 @@ import (
 
 // A Registry is what a disk in a registry takes to be written and read.
 type Registry struct {
-	Bytes    int64     `json:"bytes"` // of the first generation's files
 	First    Commit    `json:"first"`
 	Rebuild  Commit    `json:"rebuild"` // after a build that wrote Changed
 	Changed  int64     `json:"changed"` // bytes
@@ -33,7 +32,8 @@ type Registry struct {
 
 // A Commit is one down.
 type Commit struct {
-	Wall time.Duration `json:"wall"`
+	Wall  time.Duration `json:"wall"`
+	Bytes int64         `json:"bytes"` // of the whole disk
 	meter.Count
 }
 
@@ -80,9 +80,6 @@ func inRegistry(ctx context.Context, b *bed.Bed, o options) (r *Registry, err er
 		}
 		*[]*Commit{&r.First, &r.Rebuild, &r.Nothing}[i] = commit
 		b.Log("  commit %d: %s, %d requests, %s MB sent", i+1, round(commit.Wall), commit.Requests, markdown.MB(commit.Sent))
-		if i == 0 {
-			r.Bytes = 2 * half
-		}
 	}
 	for range o.repeat {
 		for _, mbps := range append([]int64{0}, o.links...) {
@@ -123,7 +120,7 @@ func buildAndCommit(ctx context.Context, b *bed.Bed, p place, disk, dockerfile s
 	}
 	p.meter.Reset()
 	down, err := stickyDown(ctx, b, "--commit", "always")
-	return Commit{Wall: down.Wall, Count: p.meter.Reset()}, err
+	return Commit{Wall: down.wall, Bytes: down.Bytes, Count: p.meter.Reset()}, err
 }
 
 // restore brings up a builder on a machine that has nothing, through a meter before a

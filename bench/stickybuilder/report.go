@@ -177,7 +177,7 @@ func (r *Registry) markdown() string {
 		return []string{title, markdown.Seconds(c.Wall), markdown.MB(changed), rate, fmt.Sprintf("%.2f", float64(c.Sent)/1e6), markdown.Ratio(c.Sent, changed), fmt.Sprint(c.Requests)}
 	}
 	text := markdown.Table([]string{"commit", "down s", "MB written", "MB/s", "MB sent", "×", "requests"}, [][]string{
-		commit("first", r.First, r.Bytes), commit("after a small rebuild", r.Rebuild, r.Changed), commit("of nothing new", r.Nothing, 0),
+		commit("first", r.First, r.First.Bytes), commit("after a small rebuild", r.Rebuild, r.Changed), commit("of nothing new", r.Nothing, 0),
 	})
 	var links []int64
 	byLink := map[int64][]Restore{}
@@ -200,7 +200,7 @@ func (r *Registry) markdown() string {
 		one := byLink[mbps][0]
 		rows = append(rows, []string{
 			title, markdown.Seconds(median(up)), markdown.Seconds(median(clone)), markdown.Seconds(median(raw)), fmt.Sprintf("%.2f", median(raw).Seconds()/median(clone).Seconds()),
-			markdown.MB(one.Stored), fmt.Sprintf("%.0f", float64(r.Bytes)/1e6/median(clone).Seconds()), fmt.Sprint(one.Requests),
+			markdown.MB(one.Stored), fmt.Sprintf("%.0f", float64(r.Nothing.Bytes)/1e6/median(clone).Seconds()), fmt.Sprint(one.Requests),
 		})
 	}
 	return text + "\n" + markdown.Table([]string{"restore over", "up s", "clone s", "raw s", "of raw", "MB stored", "MB/s of files", "requests"}, rows)

@@ -70,7 +70,7 @@ func scale(ctx context.Context, b *bed.Bed, o options, pool string, gb float64, 
 				return err
 			}
 			row.Method = u.Clone.Method
-			row.Up, row.Down = append(row.Up, up.Wall), append(row.Down, down.Wall)
+			row.Up, row.Down = append(row.Up, up.Wall), append(row.Down, down.wall)
 			row.Clone = append(row.Clone, time.Duration(u.Clone.Milliseconds)*time.Millisecond)
 			row.Ready = append(row.Ready, time.Duration(u.ReadyMillis)*time.Millisecond)
 			if err := bootstrapOnce(ctx, p, other); err != nil {
