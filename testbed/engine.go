@@ -184,8 +184,10 @@ const initFile = "/usr/bin/tini-static"
 // linkInit makes it known to the engine, for which buildx's docker-container driver
 // asks. A machine without it is no error before a container wants it.
 func linkInit(dir string) error {
-	if _, err := os.Stat(initFile); err != nil {
+	if _, err := os.Stat(initFile); errors.Is(err, fs.ErrNotExist) {
 		return nil
+	} else if err != nil {
+		return fmt.Errorf("linking docker-init: %w", err)
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("linking docker-init: %w", err)

@@ -14,9 +14,14 @@ func TestStopwatch(t *testing.T) {
 		phase string
 		lasts time.Duration
 	}{
-		{instance.PhaseReady, time.Hour}, {instance.PhaseDraining, 5 * time.Millisecond}, {instance.PhasePruning, 6 * time.Millisecond},
-		{instance.PhaseStopping, 7 * time.Millisecond}, {instance.PhaseChecking, 8 * time.Millisecond}, {instance.PhaseSaving, 9 * time.Millisecond},
-		{instance.PhaseChecking, 10 * time.Millisecond}, {"", time.Hour},
+		{instance.PhaseReady, time.Hour},
+		{instance.PhaseDraining, 5 * time.Millisecond},
+		{instance.PhasePruning, 6 * time.Millisecond},
+		{instance.PhaseStopping, 7 * time.Millisecond},
+		{instance.PhaseChecking, 8 * time.Millisecond},
+		{instance.PhaseSaving, 9 * time.Millisecond},
+		{instance.PhaseChecking, 10 * time.Millisecond},
+		{"", time.Hour},
 	} {
 		w.enter(p.phase)
 		now = now.Add(p.lasts)
