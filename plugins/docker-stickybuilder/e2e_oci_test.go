@@ -265,7 +265,7 @@ func TestRegistryFaults(t *testing.T) {
 	j.elsewhere()
 	p.reset(nil)
 	up := j.cmd("docker-stickybuilder", "up", "sticky", "--disk", disk, "--key", "k", "--ref", "")
-	packs := 0
+	packs, fetching, killed := 0, make(chan struct{}), make(chan struct{})
 	p.reset(func(_ http.ResponseWriter, r *http.Request) bool {
 		if r.Method == http.MethodGet && strings.Contains(r.URL.Path, "/blobs/") {
 			p.mu.Lock()
@@ -273,12 +273,23 @@ func TestRegistryFaults(t *testing.T) {
 			last := packs == 2
 			p.mu.Unlock()
 			if last {
-				_ = up.Process.Kill()
+				close(fetching)
+				<-killed
 			}
 		}
 		return false
 	})
-	if err := up.Run(); err == nil {
+	if err := up.Start(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-fetching:
+	case <-time.After(time.Minute):
+		t.Error("nothing was fetched")
+	}
+	_ = up.Process.Kill()
+	close(killed)
+	if err := up.Wait(); err == nil {
 		t.Error("the up was not killed")
 	}
 	p.reset(nil)

@@ -71,7 +71,7 @@ func (f *FS) Trim(ctx context.Context, wait time.Duration) (int64, error) {
 	const poll = 50 * time.Millisecond
 	for waited := time.Duration(0); ; waited += poll {
 		// It also wakes up what removes them.
-		if err := ioctl(f.mountpoint, "btrfs sync", 0x9408, nil); err != nil { // BTRFS_IOC_SYNC
+		if err := f.commit(); err != nil {
 			return 0, err
 		}
 		left, err := orphans(f.mountpoint)
@@ -87,12 +87,22 @@ func (f *FS) Trim(ctx context.Context, wait time.Duration) (int64, error) {
 		case <-time.After(poll):
 		}
 	}
+	// What the transaction that removed the last one has freed is free once that is
+	// committed.
+	if err := f.commit(); err != nil {
+		return 0, err
+	}
 	// struct fstrim_range: start, len, minlen.
 	all := [3]uint64{0, 1<<64 - 1, 0}
 	if err := ioctl(f.mountpoint, "trimming", 0xc0185879, unsafe.Pointer(&all)); err != nil { // FITRIM
 		return 0, err
 	}
 	return max(0, before-allocated(f.image)), nil
+}
+
+// commit ends the present transaction.
+func (f *FS) commit() error {
+	return ioctl(f.mountpoint, "btrfs sync", 0x9408, nil) // BTRFS_IOC_SYNC
 }
 
 func allocated(path string) int64 {
