@@ -60,10 +60,10 @@ lives on when the command has ended, until "docker stickybuilder down".
 A disk is a pool of generations, --disk dir:PATH, or has its home in a repository of
 any OCI registry, --disk oci:REGISTRY/REPO: then a machine that has nothing yet is warm
 as well, and only what has changed is transferred. The credentials are those of
-docker login. On btrfs and xfs the clone shares
-its blocks with the head; on other filesystems the pool makes itself one that can, in
-one sparse file, for which it needs mkfs.btrfs. Without that the clone is a copy, and
-up says so.
+docker login. The clone shares its blocks with the head. On btrfs it is a snapshot, which
+takes no time; elsewhere a new pool makes itself a btrfs in one sparse file, for which
+it needs mkfs.btrfs and a free loop device. Without these it is made file by file, and
+where the filesystem cannot share blocks either, it is a copy, and up says so.
 
 Jobs with the same --key and --ref share a disk. By default the key is the
 repository and the ref its branch, or of a pull request the branch that it comes

@@ -31,7 +31,8 @@ func (p *Pool) makeImage() (bool, error) {
 	if !p.options.Image {
 		return false, nil
 	}
-	if b, err := probe(p.home); err != nil || b.method("") != "copy" {
+	b, err := probe(p.home)
+	if _, ok := b.(snapshots); ok || err != nil {
 		return false, err
 	}
 	lock, err := durable.TakeLock(context.Background(), filepath.Join(p.home, mountLock), durable.Exclusive, p.options.Wait)
@@ -48,9 +49,11 @@ func (p *Pool) makeImage() (bool, error) {
 	}
 	err = imagefs.Create(context.Background(), p.imagePath(), at, p.options.Mkfs)
 	if errors.Is(err, imagefs.ErrImpossible) {
-		p.why = err.Error()
-		if hint := fault.HintOf(err); hint != "" {
-			p.why += "; " + hint
+		if b.method("") == "copy" {
+			p.why = err.Error()
+			if hint := fault.HintOf(err); hint != "" {
+				p.why += "; " + hint
+			}
 		}
 		return false, errors.Join(os.Remove(at), os.Remove(filepath.Join(p.home, mountLock)))
 	}

@@ -54,6 +54,22 @@ func TestCopiesAreExplained(t *testing.T) {
 	}
 }
 
+// A pool that was made before pools were in files there stays what it is.
+func TestPlainPoolOnXFS(t *testing.T) {
+	dir := filepath.Join(mount(t, "mkfs.xfs", 3<<30), "pool")
+	for i, o := range []dirpool.Options{{}, inFile(t), inFile(t)} {
+		p := openWith(t, dir, o)
+		w, lock := cloneHead(t, p, "abc"[i:i+1])
+		if want := []string{"empty", "reflink"}[min(i, 1)]; w.Clone.Method != want || w.Clone.Why != "" || w.Backing != "" {
+			t.Errorf("%d: %+v, want %s", i, w, want)
+		}
+		if _, err := p.Commit(t.Context(), w, disk.Generation{}, nil); err != nil {
+			t.Fatal(err)
+		}
+		lock.Close()
+	}
+}
+
 func TestPoolInAFile(t *testing.T) {
 	dir := filepath.Join(mount(t, "tmpfs", 3<<30), "pool")
 	p := openWith(t, dir, inFile(t))

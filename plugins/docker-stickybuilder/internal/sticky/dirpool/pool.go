@@ -8,14 +8,15 @@
 //	PATH/work/ID/                               copy.json, lock, root/: a job's working copy
 //	PATH/trash/                                 what is being removed
 //
-// Where the filesystem at PATH can neither take snapshots nor share blocks, a new
-// pool makes itself one that can, in one sparse file (package imagefs). The pool
-// is then in PATH/mnt, and beside it are
+// Where the filesystem at PATH cannot take snapshots, a new pool makes itself one
+// that can, in one sparse file (package imagefs), if it is possible to mount that.
+// The pool is then in PATH/mnt, and beside it are
 //
 //	PATH/pool.json, PATH/pool.img, PATH/mount.lock
 //
 // A working copy is made by a backend, the cheapest that the filesystem offers:
-// a btrfs snapshot, a tree of files that share their blocks, or a plain copy.
+// a btrfs snapshot, a tree of files that share their blocks, or a plain copy. A pool
+// that exists stays what it is.
 // Commit renames the working copy into the generations, which costs the same for
 // any size, and then moves the head; so only the start of a job ever copies.
 //

@@ -44,7 +44,8 @@ var filesystems = []struct {
 	{"a file on ext4", "mkfs.ext4", true, "snapshot", 3 << 30},
 	{"a file on tmpfs", "tmpfs", true, "snapshot", 3 << 30},
 	{"tmpfs", "tmpfs", false, "copy", 64 << 20},
-	{"xfs", "mkfs.xfs", true, "reflink", 320 << 20},
+	{"small xfs", "mkfs.xfs", true, "reflink", 320 << 20},
+	{"a file on xfs", "mkfs.xfs", true, "snapshot", 3 << 30},
 	{"btrfs", "mkfs.btrfs", true, "snapshot", 128 << 20},
 }
 

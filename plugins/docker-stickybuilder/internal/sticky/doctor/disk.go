@@ -71,24 +71,24 @@ func (d *Diagnosis) cloning(o Options, dir string) {
 		d.add(Disk, "cloning", Warning, err.Error(), "")
 		return
 	}
+	otherwise := "every job copies its disk"
 	switch st.Type {
 	case unix.BTRFS_SUPER_MAGIC:
 		d.add(Disk, "cloning", OK, "btrfs: by snapshots", "")
 		return
 	case unix.XFS_SUPER_MAGIC:
-		d.add(Disk, "cloning", OK, "xfs: files share their blocks", "")
-		return
+		otherwise = "every job clones its disk file by file"
 	}
 	if file := daemon.Find(o.Path, "mkfs.btrfs"); file == "" {
-		d.add(Disk, "cloning", Warning, "mkfs.btrfs is not installed: every job copies its disk", "apt-get install btrfs-progs, or put the pool on btrfs or xfs")
+		d.add(Disk, "cloning", Warning, "mkfs.btrfs is not installed: "+otherwise, "apt-get install btrfs-progs, or put the pool on btrfs")
 		return
 	}
 	if _, err := os.Stat("/dev/loop-control"); err != nil {
-		d.add(Disk, "cloning", Warning, "there are no loop devices: every job copies its disk", "modprobe loop; in a container, run it with --privileged, or put the pool on btrfs or xfs")
+		d.add(Disk, "cloning", Warning, "there are no loop devices: "+otherwise, "modprobe loop; in a container, run it with --privileged, or put the pool on btrfs")
 		return
 	}
 	if b, err := os.ReadFile("/proc/filesystems"); err == nil && !hasLine(string(b), "btrfs") {
-		d.add(Disk, "cloning", Warning, "the kernel has not loaded btrfs: every job copies its disk", "modprobe btrfs, or put the pool on xfs")
+		d.add(Disk, "cloning", Warning, "the kernel has not loaded btrfs: "+otherwise, "modprobe btrfs")
 		return
 	}
 	d.add(Disk, "cloning", OK, "by snapshots, in a file with btrfs", "")

@@ -1,6 +1,5 @@
 // Package imagefs keeps a btrfs filesystem in one sparse file of another
-// filesystem, for directories whose own filesystem can neither take snapshots nor
-// share blocks.
+// filesystem, for directories whose own filesystem cannot take snapshots.
 //
 // The file is mounted by a loop device for as long as some process uses it. The
 // kernel does the counting: a user has the mounted root open, each that is done
