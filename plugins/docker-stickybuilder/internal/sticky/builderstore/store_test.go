@@ -83,19 +83,19 @@ func TestRegister(t *testing.T) {
 	use := key
 	for name, c := range map[string]struct {
 		before func(user)
-		after  map[string]string // what is current again, by docker endpoint
+		after  [][2]string // docker endpoints and what is current of them again; to ask makes the last one the store's choice
 	}{
-		"a fresh store":       {func(user) {}, map[string]string{key: ""}},
-		"another was current": {func(u user) { u.do(func(txn *store.Txn) error { return txn.SetCurrent(key, "mine", false, false) }) }, map[string]string{key: "mine"}},
+		"a fresh store":       {func(user) {}, [][2]string{{key, ""}}},
+		"another was current": {func(u user) { u.do(func(txn *store.Txn) error { return txn.SetCurrent(key, "mine", false, false) }) }, [][2]string{{key, "mine"}}},
 		"a global one": {func(u user) {
 			u.do(func(txn *store.Txn) error { return txn.SetCurrent("elsewhere", "mine", true, false) })
-		}, map[string]string{key: "mine", "third": "mine"}},
-		"a default one": {func(u user) { u.do(func(txn *store.Txn) error { return txn.SetCurrent(key, "mine", false, true) }) }, map[string]string{key: "mine"}},
+		}, [][2]string{{key, "mine"}, {"third", "mine"}}},
+		"a default one": {func(u user) { u.do(func(txn *store.Txn) error { return txn.SetCurrent(key, "mine", false, true) }) }, [][2]string{{key, "mine"}}},
 		"another one's default": {func(u user) {
 			u.do(func(txn *store.Txn) error {
 				return errors.Join(txn.SetCurrent(key, "mine", false, true), txn.SetCurrent("ctx", "other", false, false))
 			})
-		}, map[string]string{"ctx": "other", key: "mine"}},
+		}, [][2]string{{"ctx", "other"}, {key, "mine"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			u := open(t)
@@ -114,9 +114,9 @@ func TestRegister(t *testing.T) {
 				return err
 			})
 			u.unregister("sticky", p)
-			for k, want := range c.after {
-				if got := u.current(k); got != want {
-					t.Errorf("current of %s is %q, want %q", k, got, want)
+			for _, a := range c.after {
+				if got := u.current(a[0]); got != a[1] {
+					t.Errorf("current of %s is %q, want %q", a[0], got, a[1])
 				}
 			}
 			u.unregister("sticky", p) // twice is fine

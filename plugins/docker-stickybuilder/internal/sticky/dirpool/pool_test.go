@@ -90,7 +90,7 @@ func mount(t *testing.T, mkfs string, size int64) string {
 func unmountAtEnd(t *testing.T, dir string) {
 	t.Cleanup(func() {
 		var err error
-		for range 100 { // loop devices are freed a little after the unmount
+		for range 1500 { // loop devices are freed a little after the unmount, and starting containers hold copies of all mounts
 			if err = unix.Unmount(dir, 0); !errors.Is(err, unix.EBUSY) {
 				break
 			}

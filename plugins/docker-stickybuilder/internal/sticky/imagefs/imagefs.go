@@ -74,15 +74,15 @@ func Create(ctx context.Context, path, mountpoint, mkfs string) (err error) {
 	if err := sync(tmp); err != nil {
 		return err
 	}
-	if err := tryMount(ctx, tmp, mountpoint); err != nil {
+	if err := mountOnce(ctx, tmp, mountpoint); err != nil {
 		return err
 	}
 	return os.Rename(tmp, path)
 }
 
-func tryMount(ctx context.Context, path, mountpoint string) error {
+func mountOnce(ctx context.Context, path, mountpoint string) error {
 	fs := &FS{image: path, mountpoint: mountpoint}
-	err := fs.mount()
+	err := fs.mount(ctx)
 	if err == nil {
 		// Whatever looks at new mounts may keep it busy for a moment.
 		for range 50 {
@@ -140,13 +140,13 @@ func Open(ctx context.Context, path, mountpoint, lock string) (*FS, error) {
 		return nil, err
 	}
 	defer gate.Close()
-	if err := f.open(); err != nil {
+	if err := f.open(ctx); err != nil {
 		return nil, fmt.Errorf("mounting %s: %w", path, err)
 	}
 	return f, nil
 }
 
-func (f *FS) open() error {
+func (f *FS) open(ctx context.Context) error {
 	if _, err := os.Stat(f.image); err != nil {
 		return fault.Hint(err, "restore the file, or remove the pool's directory to begin anew")
 	}
@@ -160,7 +160,7 @@ func (f *FS) open() error {
 		state = absent
 	}
 	if err == nil && state == absent {
-		err = f.mount()
+		err = f.mount(ctx)
 	}
 	if err != nil {
 		return err

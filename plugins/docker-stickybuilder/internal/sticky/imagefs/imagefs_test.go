@@ -3,9 +3,11 @@ package imagefs
 import (
 	"bytes"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -49,9 +51,11 @@ func newImage(t *testing.T, size string) places {
 	return p
 }
 
-// eventually waits for what the kernel does a little after it was asked to.
+// eventually waits for what the kernel does a little after it was asked to: loop
+// devices are freed later than the unmount, and a container that starts meanwhile
+// holds a copy of every mount for a while.
 func eventually(do func() error) (err error) {
-	for range 100 {
+	for range 1500 {
 		if err = do(); err == nil {
 			return nil
 		}
@@ -192,6 +196,7 @@ func TestFullAround(t *testing.T) {
 		t.Error("nothing says that data were lost")
 	}
 	lock.Close()
+	copyMounts(t, time.Second)
 	if err := errors.Join(f.Close(), os.Remove(ballast), fill.Close()); err != nil {
 		t.Fatal(err)
 	}
@@ -201,6 +206,24 @@ func TestFullAround(t *testing.T) {
 	}
 	if err := os.WriteFile(filepath.Join(p.at, "new"), good, 0o600); err != nil {
 		t.Errorf("writing again: %v", err)
+	}
+}
+
+// copyMounts has a process hold copies of all mounts for a while, as a container
+// does that starts just now.
+func copyMounts(t *testing.T, d time.Duration) {
+	t.Helper()
+	c := exec.CommandContext(t.Context(), "unshare", "--mount", "--propagation", "private", "sh", "-c", "echo; exec sleep "+strconv.FormatFloat(d.Seconds(), 'f', -1, 64))
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Wait() })
+	if _, err := io.ReadFull(out, make([]byte, 1)); err != nil {
+		t.Fatal(err)
 	}
 }
 

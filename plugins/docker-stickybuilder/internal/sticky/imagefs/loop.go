@@ -11,17 +11,22 @@ import (
 
 // attach returns an open loop device that has the file at path: the one that has
 // it already, since one filesystem must not be mounted by way of two, or a new one.
-// It is free again when the last that has it open or mounted is done. The caller
-// sees to it that nobody else attaches the file meanwhile.
-func attach(path string) (*os.File, error) {
+// shared tells which. It is free again when the last that has it open or mounted is
+// done. The caller sees to it that nobody else attaches the file meanwhile.
+func attach(path string) (device *os.File, shared bool, err error) {
 	file, err := os.OpenFile(path, os.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	defer file.Close()
 	if d := attached(file); d != nil {
-		return d, nil
+		return d, true, nil
 	}
+	device, err = attachNew(file)
+	return device, false, err
+}
+
+func attachNew(file *os.File) (*os.File, error) {
 	control, err := os.OpenFile("/dev/loop-control", os.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("no loop devices: %w", err)
@@ -45,7 +50,7 @@ func attach(path string) (*os.File, error) {
 			break
 		}
 	}
-	return nil, fmt.Errorf("attaching %s to a loop device: %w", path, err)
+	return nil, fmt.Errorf("attaching %s to a loop device: %w", file.Name(), err)
 }
 
 // open opens a loop device. A container's /dev does not learn of new ones.

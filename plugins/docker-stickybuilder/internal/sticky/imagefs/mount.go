@@ -1,9 +1,11 @@
 package imagefs
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -44,15 +46,41 @@ func (f *FS) mounted() (mountState, error) {
 	return writable, nil
 }
 
+// heldWait bounds the wait for copies of an earlier mount.
+const heldWait = 10 * time.Second
+
 // mount attaches the file to a loop device, lets the filesystem grow, and mounts it.
-func (f *FS) mount() error {
+//
+// A process that makes a mount namespace of its own, as each container does, copies
+// all mounts for a moment, and a filesystem ends with the last copy only. One that
+// has had an error stays read-only until then, and refuses to be mounted again.
+func (f *FS) mount(ctx context.Context) error {
 	size, err := grow(f.image)
 	if err != nil {
 		return err
 	}
-	device, err := attach(f.image)
+	for begun := time.Now(); ; {
+		shared, err := f.tryMount()
+		if err == nil {
+			break
+		}
+		held := shared && (errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EROFS) || errors.Is(err, unix.EBUSY))
+		if !held || time.Since(begun) > heldWait || ctx.Err() != nil {
+			return err
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	if err := resize(f.mountpoint, size); err != nil {
+		return errors.Join(err, unix.Unmount(f.mountpoint, unix.UMOUNT_NOFOLLOW))
+	}
+	return nil
+}
+
+// tryMount tells besides whether the file was attached already.
+func (f *FS) tryMount() (shared bool, err error) {
+	device, shared, err := attach(f.image)
 	if err != nil {
-		return err
+		return shared, err
 	}
 	defer device.Close() // the mount holds it from then on, and the last holder frees it
 	// The root of the pool is private to root, so that set-user-ID programs and
@@ -63,13 +91,10 @@ func (f *FS) mount() error {
 	}
 	switch {
 	case errors.Is(err, unix.ENODEV):
-		return errors.New("the kernel has no btrfs")
+		return shared, errors.New("the kernel has no btrfs")
 	case err != nil:
-		return fault.Hint(fmt.Errorf("mounting %s as btrfs: %w", device.Name(), err),
+		return shared, fault.Hint(fmt.Errorf("mounting %s as btrfs: %w", device.Name(), err),
 			"see what the kernel says: dmesg; check the file: btrfs check %s; or remove the pool's directory to begin anew", f.image)
 	}
-	if err := resize(f.mountpoint, size); err != nil {
-		return errors.Join(err, unix.Unmount(f.mountpoint, unix.UMOUNT_NOFOLLOW))
-	}
-	return nil
+	return shared, nil
 }
