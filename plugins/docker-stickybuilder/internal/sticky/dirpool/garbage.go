@@ -50,7 +50,14 @@ func (p *Pool) Garbage(ctx context.Context, keep int) ([]disk.Garbage, error) {
 		out = append(out, disk.Garbage{Kind: disk.Leftover, ID: t.Name()})
 	}
 	for i, g := range out {
-		if out[i].Bytes, err = measure(ctx, filepath.Join(p.place(g), "root")); err != nil {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		weigh := measure
+		if g.Kind == disk.OldGeneration {
+			weigh = p.size
+		}
+		if out[i].Bytes, err = weigh(ctx, p.place(g)); err != nil {
 			return nil, err
 		}
 	}

@@ -4,7 +4,7 @@
 //	PATH/pool.json, PATH/lock                   format; held while copies are claimed or swept
 //	PATH/lineages/LINEAGE/head.json             the current generation
 //	PATH/lineages/LINEAGE/resets.json           how often it was moved by other than a commit
-//	PATH/lineages/LINEAGE/generations/ID/       meta.json, lock, root/, bad.json if it is never to be cloned
+//	PATH/lineages/LINEAGE/generations/ID/       meta.json, lock, root/, bad.json if it is never to be cloned, size.json once measured
 //	PATH/work/ID/                               copy.json, lock, root/: a job's working copy
 //	PATH/trash/                                 what is being removed
 //

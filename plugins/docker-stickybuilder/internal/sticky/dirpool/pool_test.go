@@ -376,6 +376,40 @@ func TestDiscardStopsAtMounts(t *testing.T) {
 	}
 }
 
+// A generation is measured once, by Weigh where it comes first; what it noted is not
+// believed if it is damaged.
+func TestWeigh(t *testing.T) {
+	dir := t.TempDir()
+	p := open(t, dir, 3)
+	w, lock := cloneHead(t, p, "a")
+	if err := os.WriteFile(filepath.Join(w.Root, "f"), make([]byte, 1<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Commit(t.Context(), w, disk.Generation{}, nil); err != nil {
+		t.Fatal(err)
+	}
+	lock.Close()
+	for range 2 {
+		if err := p.Weigh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	noted, _ := filepath.Glob(filepath.Join(dir, "lineages/*/generations", w.ID, "size.json"))
+	if len(noted) != 1 {
+		t.Fatalf("%v", noted)
+	}
+	for text, want := range map[string]int64{`{"bytes": 7}`: 7, `{"by`: 1 << 20, `{"bytes": -1}`: 1 << 20} {
+		if err := os.WriteFile(noted[0], []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if n, err := p.Measure(t.Context(), disktest.Lineage, w.ID); err != nil || n != want {
+				t.Errorf("%s: %d bytes, %v", text, n, err)
+			}
+		}
+	}
+}
+
 // What is removed by a commit, a discard or a sweep is out of sight at once, and
 // taken apart later.
 func TestTidy(t *testing.T) {

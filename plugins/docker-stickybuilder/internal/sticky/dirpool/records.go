@@ -12,7 +12,6 @@ import (
 
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disk"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/durable"
-	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/tree"
 )
 
 // Lineages lists what the pool has heads or generations of, in their order.
@@ -96,25 +95,6 @@ func (p *Pool) Records(ctx context.Context, l disk.Lineage) ([]disk.Record, erro
 func idTime(id string) time.Time {
 	t, _ := time.Parse("20060102T150405Z", id[:16])
 	return t
-}
-
-// Measure returns how many bytes the files of a generation or of a working copy
-// take up. Those that it shares with others count in full.
-func (p *Pool) Measure(ctx context.Context, l disk.Lineage, id string) (int64, error) {
-	root := filepath.Join(p.generation(l, id), "root")
-	if l == (disk.Lineage{}) || !exists(root) {
-		root = filepath.Join(p.work(id), "root")
-	}
-	return measure(ctx, root)
-}
-
-// measure takes a tree for empty that is being removed, or changed, meanwhile.
-func measure(ctx context.Context, root string) (int64, error) {
-	size, err := tree.Measure(ctx, root)
-	if errors.Is(err, fs.ErrNotExist) {
-		err = nil
-	}
-	return size.Bytes, err
 }
 
 // Hold returns the directory of a generation, which is not collected until the

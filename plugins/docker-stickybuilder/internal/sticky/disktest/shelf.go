@@ -107,6 +107,17 @@ func listed(t *testing.T, open func(int) sticky.Shelf) {
 			t.Errorf("%s has %d bytes, %v", id, n, err)
 		}
 	}
+	// A working copy grows, whoever has measured it before.
+	before, err := d.Measure(t.Context(), Lineage, j.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(j.Root, "more"), make([]byte, 50_000), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := d.Measure(t.Context(), Lineage, j.ID); err != nil || n < before+50_000 {
+		t.Errorf("%d bytes, and then %d, %v", before, n, err)
+	}
 	j.lock.Close()
 	if copies, err := d.Copies(t.Context()); err != nil || len(copies) != 1 || copies[0].InUse {
 		t.Errorf("copies %+v, %v", copies, err)

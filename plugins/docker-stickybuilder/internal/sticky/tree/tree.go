@@ -11,7 +11,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -23,47 +22,6 @@ import (
 // A Method puts the contents of src, size bytes, into the empty file dst and
 // returns how many bytes it moved; shared blocks count as none.
 type Method func(ctx context.Context, dst, src *os.File, size int64) (moved int64, err error)
-
-// Size says how big a tree is.
-type Size struct {
-	Entries int64 // directory entries of every kind, the top not counted
-	Bytes   int64 // allocated bytes of regular files, each hard-linked file once
-}
-
-// Measure walks the tree at dir and adds up its size.
-func Measure(ctx context.Context, dir string) (Size, error) {
-	var s Size
-	seen := map[inode]bool{}
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		if path == dir {
-			return nil
-		}
-		s.Entries++
-		if !d.Type().IsRegular() {
-			return nil
-		}
-		var st unix.Stat_t
-		if err := unix.Lstat(path, &st); err != nil {
-			return &os.PathError{Op: "lstat", Path: path, Err: err}
-		}
-		if st.Nlink > 1 {
-			if id := inodeOf(&st); seen[id] {
-				return nil
-			} else {
-				seen[id] = true
-			}
-		}
-		s.Bytes += st.Blocks * 512
-		return nil
-	})
-	return s, err
-}
 
 type inode struct{ dev, ino uint64 }
 

@@ -1,0 +1,65 @@
+package dirpool
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"path/filepath"
+
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disk"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/durable"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/tree"
+)
+
+// sizeFile is in the directory of a generation, which never changes, once that was
+// measured: on a big disk it takes seconds.
+type sizeFile struct {
+	Bytes int64 `json:"bytes"`
+}
+
+// Measure returns how many bytes the files of a generation or of a working copy
+// take up. Those that it shares with others count in full. A generation is measured
+// once.
+func (p *Pool) Measure(ctx context.Context, l disk.Lineage, id string) (int64, error) {
+	dir := p.generation(l, id)
+	if l == (disk.Lineage{}) || !exists(dir) {
+		return measure(ctx, p.work(id))
+	}
+	return p.size(ctx, dir)
+}
+
+// size measures the generation in dir, or reads what was noted before.
+func (p *Pool) size(ctx context.Context, dir string) (int64, error) {
+	path := filepath.Join(dir, "size.json")
+	var s sizeFile
+	if durable.ReadJSON(path, &s) == nil && s.Bytes > 0 {
+		return s.Bytes, nil
+	}
+	n, err := measure(ctx, dir)
+	if err == nil && n > 0 {
+		// Where it cannot be noted, it is measured again.
+		_ = durable.WriteJSON(path, sizeFile{n}, 0o600)
+	}
+	return n, err
+}
+
+// measure takes a root for empty that is being removed meanwhile.
+func measure(ctx context.Context, dir string) (int64, error) {
+	size, err := tree.Measure(ctx, filepath.Join(dir, "root"))
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return size.Bytes, err
+}
+
+// Weigh measures all generations that nobody has measured yet, so that later nobody
+// has to wait for that.
+func (p *Pool) Weigh(ctx context.Context) error {
+	roots, err := filepath.Glob(p.file("lineages", "*", "generations", "*", "root"))
+	for _, r := range roots {
+		if _, err := p.size(ctx, filepath.Dir(r)); err != nil {
+			return err
+		}
+	}
+	return err
+}
