@@ -144,7 +144,7 @@ func (b *Bed) build(ctx context.Context, ts []tool, paths map[string]string) (er
 		return fmt.Errorf("building %s: %w\n%s", list, err, lastLines(text.String(), logTail))
 	}
 	for _, t := range ts {
-		if err := os.Rename(filepath.Join(tmp, t.name), paths[t.name]); err != nil {
+		if err := os.Rename(filepath.Join(tmp, t.built()), paths[t.name]); err != nil {
 			return fmt.Errorf("building %s: %w", t.name, err)
 		}
 	}

@@ -1,6 +1,9 @@
 package testbed
 
-import "slices"
+import (
+	"path"
+	"slices"
+)
 
 // A tool is one program that is built from a module below testbed/tools.
 type tool struct {
@@ -11,6 +14,14 @@ type tool struct {
 	stamp   []string // variables that hold the version
 	bare    bool     // the version is stamped without its leading "v"
 	gcflags string
+}
+
+// built is the name that go build gives the binary.
+func (t tool) built() string {
+	if t.pkg == "." { // of a module of our own, which is named after it
+		return t.name
+	}
+	return path.Base(t.pkg)
 }
 
 // tools lists what can be built. Versions stand in the modules' go.mod alone.
@@ -26,6 +37,10 @@ var tools = []tool{
 	{
 		name: "buildx", module: "buildkit", pkg: "github.com/docker/buildx/cmd/buildx",
 		from: "github.com/docker/buildx", stamp: []string{"github.com/docker/buildx/version.Version"},
+	},
+	{
+		name: "compose", module: "compose", pkg: "github.com/docker/compose/v2/cmd",
+		from: "github.com/docker/compose/v2", stamp: []string{"github.com/docker/compose/v2/internal.Version"},
 	},
 	{
 		name: "registry", module: "registry", pkg: ".",
@@ -81,7 +96,7 @@ var tools = []tool{
 // Tool names by what they are for.
 var (
 	demoTools   = []string{"buildkitd", "buildx", "registry"}
-	testTools   = []string{"buildkitd", "buildctl", "buildx", "registry", "crane", "regctl", "oras", "cosign"}
+	testTools   = []string{"buildkitd", "buildctl", "buildx", "compose", "registry", "crane", "regctl", "oras", "cosign"}
 	engineTools = []string{"containerd", "containerd-shim-runc-v2", "ctr", "dockerd", "docker-proxy"}
 )
 

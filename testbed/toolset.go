@@ -63,9 +63,11 @@ func (b *Bed) linkTools(have map[string]string) error {
 			return fmt.Errorf("linking the tools: %w", err)
 		}
 	}
-	if path := have["buildx"]; path != "" {
-		if err := relink(path, filepath.Join(b.State.Plugins, "docker-buildx")); err != nil {
-			return fmt.Errorf("linking the tools: %w", err)
+	for _, name := range []string{"buildx", "compose"} {
+		if path := have[name]; path != "" {
+			if err := relink(path, filepath.Join(b.State.Plugins, "docker-"+name)); err != nil {
+				return fmt.Errorf("linking the tools: %w", err)
+			}
 		}
 	}
 	return b.save()

@@ -27,8 +27,8 @@ func TestTheDiskIsBounded(t *testing.T) {
 func churn(t *testing.T, args ...string) (pruned int64) {
 	t.Helper()
 	const (
-		bound  = 300 << 20
-		rounds = 7
+		bound  = 200 << 20
+		rounds = 5
 	)
 	j := newJob(t)
 	j.write("churn.Dockerfile", "FROM scratch\nCOPY tool /tool\nARG N\nRUN [\"/tool\",\"write\",\"/big\",\"60000000\"]\n")
@@ -38,7 +38,7 @@ func churn(t *testing.T, args ...string) (pruned int64) {
 		Bytes, PrunedBytes int64
 	}
 	for round := range rounds {
-		j.upNamed("sticky", append(args, "--max-size", "300MB")...)
+		j.upNamed("sticky", append(args, "--max-size", "200MB")...)
 		j.mustBuild()
 		n := fmt.Sprint("N=", round)
 		j.mustBuild("-f", "churn.Dockerfile", "--build-arg", n)

@@ -52,7 +52,13 @@ var truths = []struct {
 			j.t.Error(err)
 		}
 	}, "", "always"},
-	{"docker build with BUILDX_BUILDER", func(j *job) { j.dockerBuild("build", ".") }, "ok", "all-ok any-ok no-crash always"},
+	{"docker build with BUILDX_BUILDER", func(j *job) { j.docker(nil, "build", ".") }, "ok", "all-ok any-ok no-crash always"},
+	{"docker compose build", func(j *job) {
+		j.write("compose.yaml", "name: truth\nservices:\n  web: {build: .}\n  docs: {build: {dockerfile: short.Dockerfile}}\n")
+		engine := "DOCKER_HOST=" + os.Getenv("DOCKERFACTORY_DOCKER_HOST") // compose loads what it builds
+		j.docker([]string{engine}, "compose", "build")
+		j.docker([]string{engine}, "rmi", "truth-web", "truth-docs")
+	}, "ok ok", "all-ok any-ok no-crash always"},
 	{"buildctl, it succeeds", func(j *job) {
 		if err := j.buildctl("Dockerfile"); err != nil {
 			j.t.Error(err)
@@ -185,8 +191,8 @@ func (j *job) bake(succeeds bool, args ...string) {
 	}
 }
 
-// dockerBuild runs docker itself, which finds buildx among its plugins.
-func (j *job) dockerBuild(args ...string) {
+// docker runs docker itself, which finds buildx and compose among its plugins.
+func (j *job) docker(env []string, args ...string) {
 	j.t.Helper()
 	client := os.Getenv("DOCKERFACTORY_DOCKER")
 	if client == "" {
@@ -199,11 +205,13 @@ func (j *job) dockerBuild(args ...string) {
 	if err := os.MkdirAll(plugins, 0o700); err != nil {
 		j.t.Fatal(err)
 	}
-	if err := os.Symlink(j.buildx, filepath.Join(plugins, "docker-buildx")); err != nil && !os.IsExist(err) {
-		j.t.Fatal(err)
+	for name, tool := range map[string]string{"docker-buildx": j.buildx, "docker-compose": filepath.Join(filepath.Dir(j.buildx), "docker-compose")} {
+		if err := os.Symlink(tool, filepath.Join(plugins, name)); err != nil && !os.IsExist(err) {
+			j.t.Fatal(err)
+		}
 	}
 	cmd := j.cmd(client, args...)
-	cmd.Env = append(cmd.Env, "BUILDX_BUILDER=sticky")
+	cmd.Env = append(append(cmd.Env, "BUILDX_BUILDER=sticky"), env...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		j.t.Errorf("docker %v: %v\n%s", args, err, out)
 	}

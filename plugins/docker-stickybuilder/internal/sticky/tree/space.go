@@ -14,7 +14,7 @@ type Space struct {
 
 	Reserved int64 // bytes beyond Bytes that only root may use
 
-	Size  int64 // bytes of the whole filesystem
+	Size  int64 // bytes that this user has or could have, as df counts: what is used and what is left
 	Files int64 // inodes of the whole filesystem; 0 if it makes them as it goes
 }
 
@@ -26,7 +26,7 @@ func Free(path string) (Space, error) {
 	}
 	s := Space{
 		Bytes: int64(st.Bavail) * st.Bsize, Inodes: int64(st.Ffree), Reserved: int64(st.Bfree-st.Bavail) * st.Bsize,
-		Size: int64(st.Blocks) * st.Bsize, Files: int64(st.Files),
+		Size: int64(st.Blocks-st.Bfree+st.Bavail) * st.Bsize, Files: int64(st.Files),
 	}
 	if st.Files == 0 {
 		s.Inodes = -1
