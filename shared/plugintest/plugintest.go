@@ -29,6 +29,11 @@ import (
 // Main runs the package's tests with main available to scripts as the command
 // called name, such as "docker-stitch". Call it from TestMain.
 func Main(m *testing.M, name string, main func()) {
+	// By default the race detector sleeps for a second at the end of each program,
+	// which would be most of what a script takes.
+	if os.Getenv("GORACE") == "" {
+		os.Setenv("GORACE", "atexit_sleep_ms=20") //nolint:errcheck // then it sleeps
+	}
 	testscript.Main(m, map[string]func(){name: main})
 }
 
