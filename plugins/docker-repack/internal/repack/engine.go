@@ -2,7 +2,6 @@ package repack
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -76,7 +75,7 @@ func (e *engineDestination) Publish(ctx context.Context, d v1.Descriptor, _ []by
 		w.CloseWithError(err)
 		written <- err
 	}()
-	err := load(ctx, e.engine, r)
+	err := image.Load(ctx, e.engine, r)
 	// Nobody reads on after an error, or a success that did not need the end.
 	r.CloseWithError(io.ErrClosedPipe)
 	if wrote := <-written; err == nil && !errors.Is(wrote, io.ErrClosedPipe) {
@@ -86,29 +85,4 @@ func (e *engineDestination) Publish(ctx context.Context, d v1.Descriptor, _ []by
 		return fmt.Errorf("loading %s into the engine: %w", image.FamiliarName(e.ref), err)
 	}
 	return nil
-}
-
-// maxAnswer bounds what an engine says about a load.
-const maxAnswer = 16 << 20
-
-func load(ctx context.Context, e image.Engine, r io.Reader) error {
-	result, err := e.ImageLoad(ctx, r, mobyclient.ImageLoadWithQuiet(true))
-	if err != nil {
-		return err
-	}
-	defer result.Close()
-	dec := json.NewDecoder(io.LimitReader(result, maxAnswer))
-	for {
-		var message struct {
-			Error string `json:"error"`
-		}
-		if err := dec.Decode(&message); errors.Is(err, io.EOF) {
-			return nil
-		} else if err != nil {
-			return fmt.Errorf("reading the engine's answer: %w", err)
-		}
-		if message.Error != "" {
-			return errors.New(message.Error)
-		}
-	}
 }
