@@ -175,7 +175,14 @@ func containerSupervisorKilled(t *testing.T, d docker) {
 		j.mustBuild()
 		kill(t, j.status("sticky").SupervisorPid, syscall.SIGKILL)
 		j.eventually("the supervisor is dead", func() bool { return j.status("sticky").State == "dead" })
-		j.containerOf("sticky") // it lives on
+		j.containerOf("sticky") // it lives on, and everybody says so
+		if s := j.status("sticky"); !s.Orphan {
+			t.Errorf("%+v", s)
+		}
+		if out, err := j.cmd("docker-stickybuilder", "up", "other", "--disk", "dir:"+j.pool, "--key", "other", "--no-use", "--driver", "process").CombinedOutput(); err != nil || !strings.Contains(string(out), "note: the supervisor of builder sticky died, and its buildkitd runs on: docker stickybuilder recover ends it") {
+			t.Errorf("%v: %s", err, out)
+		}
+		j.down("other")
 		if then == "up" {
 			if u := j.upNamed("sticky"); u.State != "started" || u.Cache != "cold" {
 				t.Errorf("%+v", u)

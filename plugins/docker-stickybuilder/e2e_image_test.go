@@ -218,3 +218,55 @@ func TestFullInsideAPoolInAFile(t *testing.T) {
 	}
 	j.nothingLeft()
 }
+
+// Commands that are killed while they have the pool mounted, about a disk or before there
+// is a builder: recover finds what they have left, whatever --disk was.
+func TestLeftMountedByKilledCommands(t *testing.T) {
+	j := newJob(t)
+	j.onExt4(4 << 30)
+	if err := os.Mkdir(j.pool, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	left := 0
+	for i := range counted(t, 8, "STICKY_KILLS") {
+		args := []string{"up", "--disk", "dir:" + j.pool, "--key", "k"}
+		if i%2 == 1 {
+			args = []string{"disk", "ls", "--disk", "dir:" + j.pool}
+		}
+		cmd := j.cmd("docker-stickybuilder", args...)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		j.eventually("the pool is mounted", func() bool {
+			return j.poolMounted() || cmd.Process.Signal(syscall.Signal(0)) != nil || ended(cmd.Process.Pid)
+		})
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		if j.poolMounted() {
+			left++
+		}
+		j.eventually("a supervisor that was started ends", func() bool { return len(j.processes()) == 0 })
+		if out, err := j.run("docker-stickybuilder", "recover"); err != nil {
+			t.Errorf("round %d: %v: %s", i, err, out)
+		}
+		if j.poolMounted() {
+			t.Fatalf("round %d: still mounted", i)
+		}
+		j.nothingLeft()
+	}
+	if left == 0 {
+		t.Error("nothing was ever left mounted: recover was not tested")
+	}
+	t.Logf("%d times the pool was left mounted", left)
+}
+
+func (j *job) poolMounted() bool {
+	b, _ := os.ReadFile("/proc/self/mountinfo")
+	return strings.Contains(string(b), " "+filepath.Join(j.pool, "mnt")+" ")
+}
+
+// ended reports whether a process that nobody has waited for has ended.
+func ended(pid int) bool {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	return err != nil || strings.Contains(string(b), ") Z ")
+}

@@ -180,6 +180,7 @@ type report struct {
 
 type status struct {
 	State                       string
+	Orphan                      bool
 	SupervisorPid, BuildkitdPid int
 	Builds                      []build
 }

@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky"
-	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/history"
 	"github.com/dockerfactory/dockerfactory/shared/cliplugin"
 	"github.com/dockerfactory/dockerfactory/shared/progress/display"
 	"github.com/dockerfactory/dockerfactory/shared/render"
@@ -28,9 +27,10 @@ func newRecoverCmd(dockerCLI command.Cli) *cobra.Command {
 		Use:   "recover [OPTIONS]",
 		Short: "Clean up builders whose supervisor died",
 		Long: `End every builder whose supervisor died, with its machine or without: kill what is
-left of it, discard its clone, and take it out of the buildx store. Of a builder whose
-supervisor has ended because its job had, show the decision. Builders that live are
-left alone.
+left of it, remove its container, discard its clone, and take it out of the buildx
+store. Of a builder whose supervisor has ended because its job had, show the decision.
+Pools in files that commands which were killed have left mounted are unmounted.
+Builders that live are left alone.
 
 "up" and "down" do the same for the one builder that they are about.` + cliplugin.ExitStatusHelp(""),
 		Example: `  docker stickybuilder recover`,
@@ -50,32 +50,21 @@ func runRecover(ctx context.Context, dockerCLI command.Cli, o recoverOptions) er
 	if err != nil {
 		return err
 	}
-	all, err := h.List()
-	if err != nil {
-		return explainRoot(err)
-	}
 	show, err := display.New(os.Stderr, o.progress, "recovering")
 	if err != nil {
 		return cliplugin.Usage(err)
 	}
-	reports := []*sticky.Report{}
-	var errs []error
-	for _, s := range all {
-		if s.State != sticky.StateDead && s.State != sticky.StateEnded {
-			continue
-		}
-		r, err := h.Down(ctx, sticky.DownOptions{Name: s.Name, Policy: history.Auto, OnlyDead: true, EnvFile: os.Getenv("GITHUB_ENV")}, show)
-		errs = append(errs, err)
-		if r != nil && r.Decision != sticky.Idle {
-			reports = append(reports, r)
-		}
-	}
+	done, err := h.Recover(ctx, os.Getenv("GITHUB_ENV"), show)
 	_ = show.Close()
-	if len(reports) == 0 && len(errs) == 0 {
+	for _, dir := range done.Released {
+		note(dockerCLI, "unmounted the pool %s, which a command that was killed had left mounted", dir)
+	}
+	if len(done.Reports) == 0 && len(done.Released) == 0 && err == nil {
 		note(dockerCLI, "no builder needs it")
 	}
-	errs = append(errs, o.output.Print(dockerCLI.Out(), "", reports, func(w io.Writer) error {
-		for _, r := range reports {
+	errs := []error{explainRoot(err)}
+	errs = append(errs, o.output.Print(dockerCLI.Out(), "", done.Reports, func(w io.Writer) error {
+		for _, r := range done.Reports {
 			if err := statusLine(w, r.Name, string(r.Decision), r.Reason); err != nil {
 				return err
 			}

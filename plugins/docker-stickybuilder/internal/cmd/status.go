@@ -23,9 +23,14 @@ func newStatusCmd(dockerCLI command.Cli) *cobra.Command {
 		Aliases: []string{"ls"},
 		Short:   "Show builders, and what they have built",
 		Long: `Show one builder with the builds that it has had so far, or without NAME a list of
-all builders. A builder whose supervisor died is shown as "dead": down, recover or
-the next up cleans up after it. One whose job ended without down is shown as "ended",
-with the decision about its disk.` + cliplugin.ExitStatusHelp("there is no builder NAME"),
+all builders. LEASE is the process whose end ends the builder, see up --watch-pid, and
+what is done then.
+
+A builder whose supervisor died is shown as "dead": down, recover or the next up of that
+NAME cleans up after it. If its buildkitd runs on, as one in a container does, it is an
+orphan: builds still work, but nobody sees them, and none of them is committed. A
+builder whose job ended without down is shown as "ended", with the decision about its
+disk.` + cliplugin.ExitStatusHelp("there is no builder NAME"),
 		Example: `  docker stickybuilder status
   docker stickybuilder status sticky --format '{{.Summary.CachedSteps}} of {{.Summary.TotalSteps}} steps cached'`,
 		Args:              maxOneName,
@@ -69,7 +74,11 @@ func listBuilders(dockerCLI command.Cli, h sticky.Host, f render.Flags) error {
 			return err
 		}
 		for _, s := range all {
-			if err := statusLine(w, s.Name, s.State, uptime(s), s.Cache, buildsSoFar(s.Summary),
+			state := s.State
+			if s.Orphan {
+				state += ", orphan"
+			}
+			if err := statusLine(w, s.Name, state, uptime(s), s.Cache, buildsSoFar(s.Summary),
 				fmt.Sprintf("%d/%d", s.Summary.CachedSteps, s.Summary.TotalSteps), fmt.Sprint(s.BuildkitdPID), s.Disk, s.Key, dash(s.Ref)); err != nil {
 				return err
 			}
@@ -92,6 +101,8 @@ func showBuilder(dockerCLI command.Cli, h sticky.Host, name string, f render.Fla
 		}
 		state := s.State
 		switch {
+		case s.Orphan:
+			state += ": its supervisor died, and buildkitd runs on: docker stickybuilder recover ends it"
 		case s.Crash != "":
 			state += ": " + s.Crash
 		case s.Decision != "":
@@ -109,6 +120,7 @@ func showBuilder(dockerCLI command.Cli, h sticky.Host, name string, f render.Fla
 			{"GENERATION", dash(s.Generation)},
 			{"CACHE", s.Cache},
 			{"CHECKPOINT", checkpoints(s.Checkpoints)},
+			{"LEASE", lease(s.Lease)},
 			{"BUILDKITD", fmt.Sprintf("%s, pid %d", dash(s.BuildkitVersion), s.BuildkitdPID)},
 			{"SUPERVISOR", fmt.Sprintf("pid %d", s.SupervisorPID)},
 			{"LOG", s.Logs[0]},
@@ -119,6 +131,21 @@ func showBuilder(dockerCLI command.Cli, h sticky.Host, name string, f render.Fla
 		}
 		return nil
 	})
+}
+
+// lease says who is watched, and what happens at its end.
+func lease(l *sticky.Lease) string {
+	if l == nil {
+		return "none: the builder stays until docker stickybuilder down"
+	}
+	who := fmt.Sprintf("process %d", l.PID)
+	if l.Name != "" {
+		who = l.Name + ", " + who
+	}
+	if !l.Alive {
+		who += ", which has ended"
+	}
+	return fmt.Sprintf("%s: at its end, builds get %s, and then down --commit %s", who, time.Duration(l.DrainSeconds*float64(time.Second)), l.Policy)
 }
 
 // buildsSoFar is such as "3, 1 running".

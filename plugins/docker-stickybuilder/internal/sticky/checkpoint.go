@@ -41,7 +41,8 @@ type Committal struct {
 	Parent            string     `json:"parent,omitempty"`
 	Generation        string     `json:"generation,omitempty"` // that was written, "" if none was
 	Head              string     `json:"head,omitempty"`       // the disk's head after that
-	PauseMilliseconds int64      `json:"pauseMilliseconds"`    // for which builds stood still
+	Milliseconds      int64      `json:"milliseconds"`         // in all
+	PauseMilliseconds int64      `json:"pauseMilliseconds"`    // of these, for which builds stood still
 	Summary           disk.Tally `json:"summary"`              // all builds so far; those under way are no part of the decision
 	Contest           *Contest   `json:"contest,omitempty"`
 	Error             string     `json:"error,omitempty"`
@@ -140,7 +141,7 @@ func (s *supervisor) beginCheckpoint(ctx context.Context) {
 		s.say("committing: no request: %v", err)
 		return
 	}
-	m := checkpoint{host: s.host, dir: s.dir, run: s.run, request: *request}
+	m := checkpoint{host: s.host, dir: s.dir, run: s.run, request: *request, began: s.host.Now()}
 	// The client of a build may know of its end before the journal does.
 	if err := s.witness.Sweep(ctx); err != nil || s.deaf != nil {
 		m.unseen = "the history could not be followed"

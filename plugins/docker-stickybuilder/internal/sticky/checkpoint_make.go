@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/daemon"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disk"
@@ -20,6 +21,7 @@ type checkpoint struct {
 	run     instance.Run
 	request instance.Commit
 	unseen  string // why builds may have gone unseen
+	began   time.Time
 }
 
 // make makes the checkpoint and writes the answer. It returns the builder as it is
@@ -27,6 +29,7 @@ type checkpoint struct {
 func (m checkpoint) make(ctx context.Context) *instance.Instance {
 	c := &Committal{Name: m.dir.Name(), Decision: Declined, Policy: m.request.Policy}
 	inst, err := m.decide(ctx, c)
+	c.Milliseconds = m.took()
 	if err != nil {
 		c.Error, c.Hint = err.Error(), fault.HintOf(err)
 	}
@@ -34,6 +37,8 @@ func (m checkpoint) make(ctx context.Context) *instance.Instance {
 	_ = durable.WriteJSON(m.dir.File(instance.Committed), c, 0o600)
 	return inst
 }
+
+func (m checkpoint) took() int64 { return m.host.Now().Sub(m.began).Milliseconds() }
 
 func (m checkpoint) decide(ctx context.Context, c *Committal) (*instance.Instance, error) {
 	inst, err := m.dir.Load()
@@ -128,7 +133,9 @@ func (m checkpoint) commit(ctx context.Context, pool Disk, inst *instance.Instan
 		return false, err
 	}
 	w.Clone.Entries = max(w.Clone.Entries, twin.Clone.Entries)
-	point := instance.Checkpoint{Generation: g.ID, Created: g.Created, PauseMilliseconds: c.PauseMilliseconds, Summary: since.Tally(), Refs: []string{}}
+	point := instance.Checkpoint{
+		Generation: g.ID, Created: g.Created, Milliseconds: m.took(), PauseMilliseconds: c.PauseMilliseconds, Summary: since.Tally(), Refs: []string{},
+	}
 	for _, b := range since.Builds {
 		point.Refs = append(point.Refs, b.Ref)
 	}

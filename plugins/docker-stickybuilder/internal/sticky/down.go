@@ -211,6 +211,10 @@ func (h Host) replaceSupervisor(ctx context.Context, dir instance.Dir, i *instan
 		e.unseen = "the supervisor died"
 	}
 	pool, err := h.openDisk(i.Disk, i.Keep, nil)
+	if err != nil && i.Working.Root == "" {
+		// Its up was killed before it had anything of the disk, which may be the reason.
+		return e.nothing(), nil, nil
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -233,7 +237,7 @@ func (h Host) replaceSupervisor(ctx context.Context, dir instance.Dir, i *instan
 	case errors.Is(err, disk.ErrGone):
 		e.policy, e.override = history.Never, "the supervisor died, and the working copy is gone"
 		if run.Supervisor.IsZero() {
-			e.override = "it was never started"
+			e.override = neverStarted
 		}
 	case err != nil:
 		return nil, nil, fault.Hint(fmt.Errorf("cleaning up builder %s: %w", i.Name, err), "something still uses the working copy: see fuser -v %s", i.Working.Root)
@@ -244,6 +248,15 @@ func (h Host) replaceSupervisor(ctx context.Context, dir instance.Dir, i *instan
 	}
 	report, failed := e.decide(ctx)
 	return report, errors.Join(failed, e.tidy(ctx)), nil
+}
+
+const neverStarted = "it was never started"
+
+// nothing reports for an up that was killed at its very beginning.
+func (e ending) nothing() *Report {
+	r := begun(e.inst, e.run)
+	r.Decision, r.Reason, r.Policy, r.Stopped = Discarded, neverStarted, string(e.policy), e.host.Now().UTC()
+	return r
 }
 
 // bringHome goes on with a commit in the middle of which the supervisor died; nil if it

@@ -24,14 +24,28 @@ const (
 // jobEnded reports whether the process has ended for which the builder is there.
 func (s *supervisor) jobEnded() bool { return !s.inst.Job.IsZero() && !s.inst.Job.Alive() }
 
+// orphanStop is what the supervisor does then.
+var orphanStop = instance.Stop{Policy: string(history.Auto), Drain: orphanDrain, OnConflict: string(KeepRicher)}
+
+// lease describes the process for which the builder is there; nil if there is none.
+func lease(i *instance.Instance) *Lease {
+	if i.Job.IsZero() {
+		return nil
+	}
+	return &Lease{
+		PID: i.Job.PID, Name: i.JobName, Alive: i.Job.Alive(),
+		Policy: orphanStop.Policy, OnConflict: orphanStop.OnConflict, DrainSeconds: orphanStop.Drain.Seconds(),
+	}
+}
+
 // orphaned is the request of a job that can make none any more; nil if it can.
 func (s *supervisor) orphaned() (*instance.Stop, string) {
 	switch {
 	case s.abandoned:
 		return &instance.Stop{Policy: string(history.Never)}, "the command that brought the builder up died"
 	case s.jobEnded():
-		return &instance.Stop{Policy: string(history.Auto), Drain: orphanDrain, OnConflict: string(KeepRicher)},
-			fmt.Sprintf("%s (process %d) ended without docker stickybuilder down", first(s.inst.JobName, "the job"), s.inst.Job.PID)
+		stop := orphanStop
+		return &stop, fmt.Sprintf("%s (process %d) ended without docker stickybuilder down", first(s.inst.JobName, "the job"), s.inst.Job.PID)
 	}
 	return nil, ""
 }

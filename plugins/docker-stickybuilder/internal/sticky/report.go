@@ -176,6 +176,7 @@ type Status struct {
 	Started         time.Time       `json:"started"`
 	UptimeSeconds   float64         `json:"uptimeSeconds"`
 	Crash           string          `json:"crash,omitempty"`
+	Orphan          bool            `json:"orphan,omitempty"` // it is dead, and its buildkitd runs on nevertheless
 	Logs            []string        `json:"logs"`
 	Decision        Decision        `json:"decision,omitempty"` // of a builder that has ended
 	Reason          string          `json:"reason,omitempty"`
@@ -187,6 +188,19 @@ type Status struct {
 	ReadyMillis   int64      `json:"readyMilliseconds"`
 	Entitlements  []string   `json:"entitlements,omitempty"`
 
+	Lease *Lease `json:"lease"` // null if the builder stays until down
+
 	Recovered   []instance.Recovery   `json:"recovered,omitempty"`
 	Checkpoints []instance.Checkpoint `json:"checkpoints,omitempty"`
+}
+
+// A Lease is the process for which a builder is there. When that ends, the supervisor does
+// what down would do with these options.
+type Lease struct {
+	PID          int     `json:"pid"`
+	Name         string  `json:"name"`
+	Alive        bool    `json:"alive"`
+	Policy       string  `json:"policy"`
+	OnConflict   string  `json:"onConflict"`
+	DrainSeconds float64 `json:"drainSeconds"`
 }

@@ -33,8 +33,9 @@ func (h Host) Status(name string) (*Status, error) {
 		Recovered: i.Recovered, Checkpoints: i.Checkpoints,
 		Logs: []string{dir.File(instance.BuildkitdLog), dir.File(instance.SupervisorLog)},
 	}
+	s.Lease = lease(i)
 	if !run.Supervisor.Alive() {
-		s.State = StateDead
+		s.State, s.Orphan = StateDead, run.Buildkitd.Alive()
 		if run.Supervisor.IsZero() && h.State.Busy(name) {
 			s.State = instance.PhaseStarting // up is cloning its disk
 		}

@@ -88,7 +88,11 @@ func (h Host) Up(ctx context.Context, o UpOptions, r progress.Reporter) (*Upped,
 			return nil, err
 		}
 		if run.Phase == instance.PhaseReady && run.Supervisor.Alive() && (run.Buildkitd.IsZero() || run.Buildkitd.Alive()) {
-			return h.already(o, inst, run)
+			u, err := h.already(o, inst, run)
+			if err == nil {
+				u.Notes = append(u.Notes, h.deadOnes(o.Name)...)
+			}
+			return u, err
 		}
 		report, err := h.end(ctx, inst, instance.Stop{Policy: string(history.Auto)}, "", r)
 		if err != nil {
@@ -100,7 +104,7 @@ func (h Host) Up(ctx context.Context, o UpOptions, r progress.Reporter) (*Upped,
 	if err != nil {
 		return nil, err
 	}
-	u.Notes = append(notes, u.Notes...)
+	u.Notes = append(append(notes, u.Notes...), h.deadOnes(o.Name)...)
 	return u, nil
 }
 
@@ -238,6 +242,17 @@ func (h Host) fresh(ctx context.Context, dir instance.Dir, o UpOptions, r progre
 		return nil, err
 	}
 	inst, text, notes := p.inst, p.text, p.notes
+	// Before anything is done, and if it is to mount the disk: whoever is killed from here
+	// on is found by recover.
+	if err := errors.Join(os.MkdirAll(string(dir), 0o700), dir.Save(inst)); err != nil {
+		return nil, err
+	}
+	begun := false
+	defer func() {
+		if err != nil && !begun {
+			err = errors.Join(err, dir.Remove())
+		}
+	}()
 	pool, err := h.openDisk(inst.Disk, inst.Keep, nil)
 	if err != nil {
 		return nil, err
@@ -254,18 +269,12 @@ func (h Host) fresh(ctx context.Context, dir instance.Dir, o UpOptions, r progre
 		notes = append(notes, fmt.Sprintf("%d working copies that dead jobs left were removed", n))
 	}
 
-	// From here on there is something to undo.
+	begun = true // from here on there is something to undo
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, h.undo(context.WithoutCancel(ctx), inst))
 		}
 	}()
-	if err := os.MkdirAll(string(dir), 0o700); err != nil {
-		return nil, err
-	}
-	if err := dir.Save(inst); err != nil {
-		return nil, err
-	}
 	up := ladder{host: h, pool: pool, dir: dir, inst: inst, options: o, progress: r, start: func(lock *durable.Lock) error {
 		if err := h.writeConfig(dir, inst, text); err != nil {
 			return err

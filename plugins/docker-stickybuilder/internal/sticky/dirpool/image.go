@@ -76,6 +76,27 @@ func (p *Pool) mount() (err error) {
 	return p.makeDirs()
 }
 
+// ReleaseIdle unmounts the pools in files that processes which were killed have left
+// mounted on this machine, whatever their directories, and returns those.
+func ReleaseIdle() (homes []string, err error) {
+	points, err := imagefs.Mounted(mountDir)
+	errs := []error{err}
+	for _, at := range points {
+		home := filepath.Dir(at)
+		if !exists(filepath.Join(home, imageFile)) && !exists(filepath.Join(home, imageFile+".tmp")) {
+			continue
+		}
+		done, err := imagefs.Release(at, filepath.Join(home, mountLock))
+		if errs = append(errs, err); done {
+			homes = append(homes, home)
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return homes, fmt.Errorf("unmounting pools that nobody uses: %w", err)
+	}
+	return homes, nil
+}
+
 // backing is the directory that holds the pool's file, "" if it is in none.
 func (p *Pool) backing() string {
 	if p.image == nil {

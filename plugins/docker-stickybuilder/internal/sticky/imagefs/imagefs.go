@@ -33,7 +33,9 @@ const minSize = 1 << 30
 // Create makes a filesystem in a file at path, which does not exist, by mkfs, the
 // path of a mkfs.btrfs. It may grow as big as the space that is free now. It is
 // mounted once, since that is the only way to know that it can be: if it cannot,
-// the error matches ErrImpossible, and no file is left after any error.
+// the error matches ErrImpossible, and no file is left after any error. What another
+// Create that was killed has left mounted there is unmounted first. The caller sees to
+// it that nobody else uses path or mountpoint meanwhile.
 func Create(ctx context.Context, path, mountpoint, mkfs string) (err error) {
 	if os.Geteuid() != 0 {
 		return fmt.Errorf("%w: mounting needs root", ErrImpossible)
@@ -47,6 +49,9 @@ func Create(ctx context.Context, path, mountpoint, mkfs string) (err error) {
 	}
 	if size < minSize {
 		return fmt.Errorf("%w: %d MiB are free, and %d are needed", ErrImpossible, size>>20, int64(minSize)>>20)
+	}
+	if _, err := release(mountpoint); err != nil {
+		return err
 	}
 	tmp := path + ".tmp"
 	defer func() {
@@ -179,10 +184,6 @@ func (f *FS) Close() error {
 	if err := f.root.Close(); err != nil {
 		return nil // closed before
 	}
-	switch err := unix.Unmount(f.mountpoint, unix.UMOUNT_NOFOLLOW); {
-	case err == nil, errors.Is(err, unix.EBUSY), errors.Is(err, unix.EINVAL):
-		return nil // the last one, not the last one, somebody was quicker
-	default:
-		return &os.PathError{Op: "unmounting", Path: f.mountpoint, Err: err}
-	}
+	_, err = release(f.mountpoint)
+	return err
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -41,7 +42,7 @@ func newImage(t *testing.T, size string) places {
 			_ = unix.Unmount(dir, unix.MNT_DETACH)
 		}
 	})
-	p := places{dir, filepath.Join(dir, "pool.img"), filepath.Join(dir, "mnt"), filepath.Join(dir, "lock")}
+	p := places{dir, filepath.Join(dir, "pool.img"), filepath.Join(dir, "at"), filepath.Join(dir, "lock")}
 	if err := os.Mkdir(p.at, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -109,6 +110,44 @@ func TestTheLastUserUnmounts(t *testing.T) {
 	p.open(t)
 	if _, err := os.Stat(filepath.Join(p.at, "file")); err != nil {
 		t.Error(err)
+	}
+}
+
+// What was left mounted is unmounted by whoever comes across it, and by nobody who
+// would take it from its users.
+func TestRelease(t *testing.T) {
+	p := newImage(t, "2g")
+	f := p.open(t)
+	if done, err := Release(p.at, p.lock); done || err != nil || !p.isMounted(t) {
+		t.Errorf("in use: %v, %v", done, err)
+	}
+	f.root.Close() // as when it was killed
+	if points, err := Mounted(filepath.Base(p.at)); err != nil || !slices.Contains(points, p.at) {
+		t.Errorf("found %v, %v", points, err)
+	}
+	gate, err := durable.TakeLock(t.Context(), p.lock, durable.Exclusive, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if done, err := Release(p.at, p.lock); done || err != nil {
+		t.Errorf("while somebody mounts it: %v, %v", done, err)
+	}
+	gate.Close()
+	for _, want := range []bool{true, false} {
+		if done, err := Release(p.at, p.lock); done != want || err != nil || p.isMounted(t) {
+			t.Errorf("left mounted: %v, %v", done, err)
+		}
+	}
+}
+
+// The mount of a Create that was killed would hide that of the next one's file.
+func TestCreateOverALeftover(t *testing.T) {
+	p := newImage(t, "4g")
+	p.open(t).root.Close()
+	mkfs, _ := exec.LookPath("mkfs.btrfs")
+	p.image = filepath.Join(p.dir, "other.img")
+	if err := Create(t.Context(), p.image, p.at, mkfs); err != nil || p.isMounted(t) {
+		t.Errorf("%v, mounted: %v", err, p.isMounted(t))
 	}
 }
 

@@ -69,9 +69,10 @@ type Instance struct {
 type Checkpoint struct {
 	Generation        string     `json:"generation"`
 	Created           time.Time  `json:"created"`
-	PauseMilliseconds int64      `json:"pauseMilliseconds"` // for which builds stood still
-	Summary           disk.Tally `json:"summary"`           // builds since the checkpoint before
-	Refs              []string   `json:"refs"`              // of these
+	Milliseconds      int64      `json:"milliseconds,omitempty"` // from the request to the commit
+	PauseMilliseconds int64      `json:"pauseMilliseconds"`      // of these, for which builds stood still
+	Summary           disk.Tally `json:"summary"`                // builds since the checkpoint before
+	Refs              []string   `json:"refs"`                   // of these
 }
 
 // A Recovery is one step that up has taken because a generation was not sound.
@@ -258,6 +259,9 @@ func (d Dir) Load() (*Instance, error) {
 
 // Save writes the instance.
 func (d Dir) Save(i *Instance) error { return durable.WriteJSON(d.File(fileInstance), i, 0o600) }
+
+// Remove forgets a builder of which there is nothing but its instance.
+func (d Dir) Remove() error { return os.RemoveAll(string(d)) }
 
 // LoadRun reads what the supervisor wrote last; zero if it never did.
 func (d Dir) LoadRun() (Run, error) {

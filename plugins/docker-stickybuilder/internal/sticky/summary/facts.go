@@ -52,7 +52,7 @@ func Facts(r *sticky.Report) []Fact {
 		add("Crash", "%s", r.Crash)
 	}
 	for _, c := range r.Checkpoints {
-		add("Checkpoint", "%s, builds stood still for %s", c.Generation, millis(c.PauseMilliseconds))
+		add("Checkpoint", "%s, %s, of which builds stood still for %s", c.Generation, millis(c.Milliseconds), millis(c.PauseMilliseconds))
 	}
 	for _, step := range r.Recovered {
 		add("Recovered", "%s", step)
