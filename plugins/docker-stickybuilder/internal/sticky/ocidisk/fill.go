@@ -98,6 +98,7 @@ func (f *filler) wait(ctx context.Context) error {
 // meanwhile.
 func (f *filler) ahead(ctx context.Context, r io.Reader, size int64) (io.Reader, error) {
 	var buf bytes.Buffer
+	buf.Grow(int(size))
 	for int64(buf.Len()) < size {
 		select {
 		case <-f.ready:
@@ -141,13 +142,13 @@ func (f *filler) want(n int) {
 }
 
 // write puts a chunk where it belongs, once: a pack that was torn is read again.
-func (f *filler) write(id chunk.ID, data []byte) error {
+func (f *filler) write(w *treefs.Writer, id chunk.ID, data []byte) error {
 	f.mu.Lock()
 	targets := f.targets[id]
 	delete(f.targets, id)
 	f.mu.Unlock()
 	for _, t := range targets {
-		if err := f.applier.WriteAt(t.entry, data, t.offset); err != nil {
+		if err := w.WriteAt(t.entry, data, t.offset); err != nil {
 			return registry.Permanent(err)
 		}
 	}
@@ -162,6 +163,8 @@ func (f *filler) takeLocal(ctx context.Context, base string, old *treeindex.Tree
 		return nil // it is gone, and the registry has everything
 	}
 	defer lock.Close()
+	w := f.applier.Writer()
+	defer w.Close()
 	for i := range old.Entries {
 		e := &old.Entries[i]
 		var at int64
@@ -172,7 +175,7 @@ func (f *filler) takeLocal(ctx context.Context, base string, old *treeindex.Tree
 					return context.Cause(ctx)
 				}
 				if data := readAt(filepath.Join(root, e.Path), at, p.Size); data != nil && chunk.Sum(data) == p.ID {
-					if err := f.write(p.ID, data); err != nil {
+					if err := f.write(w, p.ID, data); err != nil {
 						return err
 					}
 				}
@@ -227,7 +230,9 @@ func (f *filler) takePacks(ctx context.Context, journal string) error {
 				if err != nil {
 					return err
 				}
-				return chunk.Read(gctx, p, r, wanted[p.Digest], func(w chunk.Wanted, data []byte) error { return f.write(w.ID, data) })
+				w := f.applier.Writer()
+				defer w.Close()
+				return chunk.Read(gctx, p, r, wanted[p.Digest], func(c chunk.Wanted, data []byte) error { return f.write(w, c.ID, data) })
 			}
 			if data := f.inline[digestOf(p)]; data != nil {
 				return read(bytes.NewReader(data))

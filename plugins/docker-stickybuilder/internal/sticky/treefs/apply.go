@@ -15,7 +15,7 @@ import (
 )
 
 // An Applier carries a plan out in a directory: [Applier.Structure], then all contents by
-// [Applier.WriteAt], then [Applier.Finish]. What a process that died has left is gone on
+// [Writer.WriteAt], then [Applier.Finish]. What a process that died has left is gone on
 // with by another Applier, which need not write again what was written; but a directory
 // in which Structure was not done is of no use.
 type Applier struct {
@@ -118,6 +118,9 @@ func create(fd int, name string, e *treeindex.Entry) error {
 			return err
 		}
 		defer unix.Close(f)
+		if e.Filled() {
+			return nil // its last piece gives it its size
+		}
 		return unix.Ftruncate(f, e.Size)
 	case treeindex.CharDev:
 		return unix.Mknodat(fd, name, unix.S_IFCHR|0o600, int(unix.Mkdev(e.Major, e.Minor)))

@@ -11,21 +11,56 @@ import (
 // flushSize is the size in bytes from which a piece is sent to the disk when it is written.
 const flushSize = 1 << 20
 
+// A Writer writes contents of an Applier's files, one piece after the other. It keeps the
+// last file open, because pieces of one file commonly follow each other. Several Writers
+// may be used at the same time, each by one goroutine.
+type Writer struct {
+	applier *Applier
+	entry   int
+	fd      int
+}
+
+// Writer returns a Writer, which the caller closes.
+func (a *Applier) Writer() *Writer { return &Writer{applier: a, fd: -1} }
+
+// Close closes the last file.
+func (w *Writer) Close() error {
+	if w.fd < 0 {
+		return nil
+	}
+	fd := w.fd
+	w.fd = -1
+	if err := unix.Close(fd); err != nil {
+		return w.applier.fail("closing", w.applier.tree.Entries[w.entry].Path, err)
+	}
+	return nil
+}
+
+// open makes the tree's nth entry the file that is open.
+func (w *Writer) open(n int) (err error) {
+	if w.fd >= 0 && w.entry == n {
+		return nil
+	}
+	if err := w.Close(); err != nil {
+		return err
+	}
+	w.entry = n
+	w.fd, err = w.applier.open(w.applier.tree.Entries[n].Path, unix.O_WRONLY)
+	return err
+}
+
 // WriteAt writes one piece of the contents of the tree's nth entry, each once. With the
-// last one, the file is complete and gets its attributes. It is safe for concurrent use.
+// last one, the file is complete and gets its attributes.
 //
 // The kernel is told to begin writing files to the disk: a btrfs snapshot waits until all
 // is there, which had better happen while the rest is fetched.
-func (a *Applier) WriteAt(n int, data []byte, offset int64) error {
-	e := &a.tree.Entries[n]
-	fd, err := a.open(e.Path, unix.O_WRONLY)
-	if err != nil {
+func (w *Writer) WriteAt(n int, data []byte, offset int64) error {
+	if err := w.open(n); err != nil {
 		return err
 	}
-	defer unix.Close(fd)
 	size := int64(len(data))
 	for at := offset; len(data) > 0; {
-		written, err := unix.Pwrite(fd, data, at)
+		written, err := unix.Pwrite(w.fd, data, at)
 		if errors.Is(err, unix.EINTR) {
 			continue
 		}
@@ -33,20 +68,20 @@ func (a *Applier) WriteAt(n int, data []byte, offset int64) error {
 			err = io.ErrShortWrite
 		}
 		if err != nil {
-			return a.fail("writing", e.Path, err)
+			return w.applier.fail("writing", w.applier.tree.Entries[n].Path, err)
 		}
 		data, at = data[written:], at+int64(written)
 	}
 	if size >= flushSize {
-		_ = unix.SyncFileRange(fd, offset, size, unix.SYNC_FILE_RANGE_WRITE)
+		_ = unix.SyncFileRange(w.fd, offset, size, unix.SYNC_FILE_RANGE_WRITE)
 	}
-	if a.left[n].Add(-1) > 0 {
+	if w.applier.left[n].Add(-1) > 0 {
 		return nil
 	}
 	if size < flushSize {
-		_ = unix.SyncFileRange(fd, 0, 0, unix.SYNC_FILE_RANGE_WRITE)
+		_ = unix.SyncFileRange(w.fd, 0, 0, unix.SYNC_FILE_RANGE_WRITE)
 	}
-	return a.complete(fd, n)
+	return w.applier.complete(w.fd, n)
 }
 
 // complete gives a file that is open its attributes, and notes what it is then.

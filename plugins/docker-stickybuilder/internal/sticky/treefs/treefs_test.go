@@ -108,17 +108,21 @@ func (s store) apply(t *testing.T, dir string, old, next *treeindex.Tree) {
 				t.Fatal(err)
 			}
 		}
+		w := a.Writer()
 		for i, n := range plan.Create {
 			var at int64
 			for _, p := range next.Entries[n].Content {
 				at += p.Hole
 				if process == 1 || (process == 0 && i%2 == 0) {
-					if err := a.WriteAt(n, s[p.ID], at); err != nil {
+					if err := w.WriteAt(n, s[p.ID], at); err != nil {
 						t.Fatal(err)
 					}
 				}
 				at += int64(p.Size)
 			}
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
 		}
 		if process == 0 {
 			continue
@@ -250,7 +254,7 @@ func TestLinksAreNotFollowed(t *testing.T) {
 	if err := a.Structure(t.Context()); err == nil {
 		t.Error("a link was taken for a directory")
 	}
-	if err := a.WriteAt(1, []byte("x"), 0); err == nil {
+	if err := a.Writer().WriteAt(1, []byte("x"), 0); err == nil {
 		t.Error("written through a link")
 	}
 	if _, err := a.Finish(t.Context()); err == nil {

@@ -63,6 +63,15 @@ type Piece struct {
 	ID   chunk.ID
 }
 
+// Filled reports whether a file's last piece ends where the file does.
+func (e *Entry) Filled() bool {
+	var end int64
+	for _, p := range e.Content {
+		end += p.Hole + int64(p.Size)
+	}
+	return end == e.Size
+}
+
 // A Tree is a directory tree. Its entries are in the order of [Compare], a directory
 // before what is in it.
 type Tree struct {
