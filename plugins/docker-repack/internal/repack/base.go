@@ -91,7 +91,7 @@ func (r *run) annotatedBase(ctx context.Context, o *original) (base, error) {
 	if err != nil {
 		return base{}, err
 	}
-	found, err := (&run{source: subject.Store(), result: &Result{}}).originals(ctx, subject)
+	found, err := imagesLike(ctx, o, subject)
 	if err != nil {
 		return base{}, fmt.Errorf("reading %s: %w", ref, err)
 	}

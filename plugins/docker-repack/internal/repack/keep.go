@@ -100,7 +100,8 @@ func (r *run) keep(ctx context.Context, o *original, s *scanned, platform string
 	if len(old) == 0 {
 		return nil, nil, nil
 	}
-	kept, err := plan.Keep(s.tree, old, s.fresh(r.opts.TargetSize), r.opts.MaxLayers*3/4)
+	limit := min(r.opts.MaxLayers*3/4, r.opts.MaxLayers-1-base)
+	kept, err := plan.Keep(s.tree, old, s.fresh(r.opts.TargetSize), limit)
 	if err != nil {
 		return nil, nil, fmt.Errorf("laying new layers upon the base: %w", err)
 	}
@@ -124,9 +125,19 @@ func (s *scanned) fresh(target int64) int {
 	return 1 + int(total/float64(target))
 }
 
+// imagesLike opens the images of a subject that are for the operating system of o:
+// others, such as an index has for Windows, may be none that can be read.
+func imagesLike(ctx context.Context, o *original, subject image.Subject) ([]choice, error) {
+	like := &run{source: subject.Store(), result: &Result{}}
+	if os := o.platform().OS; os != "" {
+		like.opts.Platforms = []image.PlatformPattern{image.PlatformPattern(os + "/*")}
+	}
+	return like.originals(ctx, subject)
+}
+
 // previous reads the earlier result's image of a platform.
 func (r *run) previous(ctx context.Context, o *original, step progress.Step) (*original, *scanned, error) {
-	found, err := (&run{source: r.opts.Previous.Store(), result: &Result{}}).originals(ctx, *r.opts.Previous)
+	found, err := imagesLike(ctx, o, *r.opts.Previous)
 	if err != nil {
 		return nil, nil, err
 	}

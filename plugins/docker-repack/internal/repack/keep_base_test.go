@@ -22,7 +22,7 @@ func TestKeepBaseByAnnotations(t *testing.T) {
 	other := makeImage(t, "linux/amd64", Tar(t, File("x", "")))
 	host := newRegistry(t)
 	base := makeImage(t, "linux/amd64", tars[:2]...)
-	push(t, host+"/base:1", indexOf(t, makeImage(t, "linux/arm64", tars[0]), base))
+	push(t, host+"/base:1", indexOf(t, makeImage(t, "linux/arm64", tars[0]), makeImage(t, "windows/amd64", tars[0]), base))
 	push(t, host+"/moved:1", other)
 	digest, err := base.Digest()
 	if err != nil {

@@ -176,3 +176,24 @@ func TestTenVersions(t *testing.T) {
 		t.Error("more is sent than has to be")
 	}
 }
+
+// The number of layers that is asked for holds for kept layers of both kinds
+// together.
+func TestMaxLayersWithBaseAndPrevious(t *testing.T) {
+	host := newRegistry(t)
+	var tars [][]byte
+	for i := range uint64(10) {
+		tars = append(tars, Tar(t, File(fmt.Sprintf("f%d", i), noise(i, 900_000))))
+	}
+	push(t, host+"/old", makeImage(t, "linux/amd64", tars[4:]...))
+	run(t, host+"/old", host+"/old:out", repack.Options{TargetSize: repack.MinTargetSize, Level: "fast", Jobs: 2})
+	previous := resolve(t, parse(t, host+"/old:out"))
+
+	push(t, host+"/new", makeImage(t, "linux/amd64", tars...))
+	r := run(t, host+"/new", host+"/new:out", repack.Options{
+		TargetSize: repack.MinTargetSize, Level: "fast", Jobs: 2, KeepBase: 4, Previous: &previous, MaxLayers: 8, Verify: true,
+	})
+	if i := r.Images[0]; i.LayersAfter > 8 || i.LayersKept < 4 {
+		t.Errorf("%d layers, %d of them kept, of at most 8", i.LayersAfter, i.LayersKept)
+	}
+}
