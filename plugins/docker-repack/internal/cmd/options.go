@@ -132,6 +132,20 @@ func (f *layerFlags) parse() (repack.Options, error) {
 	return o, nil
 }
 
+// images checks the arguments, of which there may be so many, and that none of them
+// was meant as the number of --keep-base: "--keep-base 3" is no flag with a value.
+func (f *layerFlags) images(count cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		for _, arg := range args {
+			if _, err := strconv.Atoi(arg); err == nil && f.keepBase == autoBase {
+				return fault.Hint(fmt.Errorf("%q is taken for an image and not for the number of --keep-base", arg),
+					"write --keep-base=%s, or docker://%s for the image of that name", arg, arg)
+			}
+		}
+		return count(cmd, args)
+	}
+}
+
 // resolve finds the earlier result, if there is one. The caller calls done when it
 // has been read.
 func (f *layerFlags) resolve(ctx context.Context, access image.Options) (previous *image.Subject, done func(), err error) {

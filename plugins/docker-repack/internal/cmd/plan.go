@@ -45,7 +45,7 @@ file that another file of the root filesystem has the same content.` +
 		Example: `  docker repack plan ghcr.io/org/app:1.2
   docker repack plan ghcr.io/org/app:1.2 --platform linux/amd64 --report plan.html
   docker repack plan app:1 --format '{{range .Images}}{{.Before.DeadBytes}}{{end}}'`,
-		Args: cobra.ExactArgs(1),
+		Args: opts.layers.images(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runPlan(cmd.Context(), dockerCLI, opts, args[0])
 		},

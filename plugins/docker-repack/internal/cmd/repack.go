@@ -70,7 +70,7 @@ An image that is called like a subcommand is written docker://verify.` +
   docker repack ghcr.io/org/app:1.2 --report before-after.html
   docker repack docker://python:3.13 oci:///tmp/oci --target-size=50MB --platform linux/amd64
   docker repack docker-daemon://app:1 docker-archive://app.tar:app:1`,
-		Args: cobra.RangeArgs(1, 2),
+		Args: opts.layers.images(cobra.RangeArgs(1, 2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runRepack(cmd, dockerCLI, opts, args)
 		},
