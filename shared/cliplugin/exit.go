@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/docker/cli/cli"
 
@@ -76,11 +78,11 @@ func report(w io.Writer, err error) int {
 	}
 	var hints []string
 	for _, e := range split(err) {
-		msg := strings.TrimSpace(e.Error())
+		msg := visible(strings.TrimSpace(e.Error()))
 		if msg != "" {
 			fmt.Fprintf(w, "ERROR: %s\n", msg)
 		}
-		if h := fault.HintOf(e); h != "" && (len(hints) == 0 || hints[len(hints)-1] != h) {
+		if h := visible(fault.HintOf(e)); h != "" && (len(hints) == 0 || hints[len(hints)-1] != h) {
 			hints = append(hints, h)
 		}
 	}
@@ -91,6 +93,21 @@ func report(w io.Writer, err error) int {
 		}
 	}
 	return status
+}
+
+// visible shows the characters of a message that would move the cursor, change
+// colours or the direction of text: parts of it may be what an image, a registry or
+// a file says.
+func visible(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		if r != '\n' && r != '\t' && (unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)) {
+			b.WriteString(strings.Trim(strconv.QuoteRuneToASCII(r), "'"))
+			continue
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
 }
 
 func statusOf(err error) int {

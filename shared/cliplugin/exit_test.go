@@ -32,6 +32,7 @@ func TestReport(t *testing.T) {
 			Negative(errors.Join(a, fault.Hint(errors.New("two"), "mend it"))), 3,
 			"ERROR: stitch.yaml:3:5: unknown key \"bse\"\nERROR: two\n\nhint: mend it\n",
 		},
+		"escapes":                             {fault.Hint(errors.New("reading \x1b[2Ja\rb\u202e\u009b:\n\tnö"), "\x07x"), 1, "ERROR: reading \\x1b[2Ja\\rb\\u202e\\u009b:\n\tnö\n\nhint: \\ax\n"},
 		"format with two causes is one error": {fmt.Errorf("reading %w and %w", errors.New("a"), errors.New("b")), 1, "ERROR: reading a and b\n"},
 	}
 	for name, tt := range tests {

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dockerfactory/dockerfactory/plugins/docker-repack/internal/repack"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-repack/internal/report"
 	"github.com/dockerfactory/dockerfactory/shared/cliplugin"
 	"github.com/dockerfactory/dockerfactory/shared/image"
 	"github.com/dockerfactory/dockerfactory/shared/progress/display"
@@ -116,7 +117,7 @@ func printPlan(ctx context.Context, dockerCLI command.Cli, source image.Referenc
 		return fmt.Errorf("planning %s: %w", source, err)
 	}
 	for _, w := range a.Warnings {
-		fmt.Fprintf(dockerCLI.Err(), "WARNING: %s\n", w)
+		fmt.Fprintf(dockerCLI.Err(), "WARNING: %s\n", report.Printable(w))
 	}
 	if err := out.analysis.write(a); err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dockerfactory/dockerfactory/plugins/docker-repack/internal/repack"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-repack/internal/report"
 	"github.com/dockerfactory/dockerfactory/shared/cliplugin"
 	"github.com/dockerfactory/dockerfactory/shared/image"
 	"github.com/dockerfactory/dockerfactory/shared/progress/display"
@@ -122,7 +123,7 @@ func runRepack(cmd *cobra.Command, dockerCLI command.Cli, opts repackOptions, ar
 		fmt.Fprintln(dockerCLI.Err(), "NOTE: --keep-temp-files has no effect: temporary files have no names and are gone with the process")
 	}
 	for _, w := range result.Warnings {
-		fmt.Fprintf(dockerCLI.Err(), "WARNING: %s\n", w)
+		fmt.Fprintf(dockerCLI.Err(), "WARNING: %s\n", report.Printable(w))
 	}
 	if err := opts.analysis.write(result.Analysis); err != nil {
 		return err

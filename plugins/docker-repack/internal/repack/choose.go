@@ -90,7 +90,7 @@ func (c *chooser) add(ctx context.Context, child v1.Descriptor) error {
 	}
 	c.have = append(c.have, p)
 	if c.wants(p) {
-		c.chosen = append(c.chosen, choice{o, p.String()})
+		c.chosen = append(c.chosen, choice{o, platformText(p)})
 	}
 	return nil
 }
@@ -106,7 +106,7 @@ func (c *chooser) keep(h v1.Hash) {
 func (c *chooser) absent(child v1.Descriptor, what v1.Hash) {
 	platform := child.Digest.String()
 	if child.Platform != nil {
-		platform = child.Platform.String()
+		platform = platformText(*child.Platform)
 	}
 	c.warn("%s is listed in the index, but not all there, and was left out: the source lacks %s", platform, what)
 }
@@ -117,7 +117,7 @@ func noPlatform(have []v1.Platform) error {
 	}
 	names := make([]string, len(have))
 	for i, p := range have {
-		names[i] = p.String()
+		names[i] = platformText(p)
 	}
 	return fault.Hint(fmt.Errorf("the source has no image for the chosen platform"), "it has: %s", strings.Join(names, ", "))
 }

@@ -76,7 +76,7 @@ func Compare(ctx context.Context, a, b image.Subject, opts Options) (*Comparison
 				s, err := scan(ctx, o, nil, nil, opts, step)
 				if err == nil {
 					trees[i] = s.tree
-					sides[i].Trees[o.platform().String()] = s.tree.Digest().String()
+					sides[i].Trees[platformText(o.platform())] = s.tree.Digest().String()
 				}
 				return err
 			}); err != nil {
@@ -105,9 +105,9 @@ type pair [2]*original
 
 func (p pair) platform() string {
 	if p[0] != nil {
-		return p[0].platform().String()
+		return platformText(p[0].platform())
 	}
-	return p[1].platform().String()
+	return platformText(p[1].platform())
 }
 
 // pairs matches the images of two sides by platform; two single images are a pair

@@ -1,6 +1,7 @@
 package repack_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/dockerfactory/dockerfactory/plugins/docker-repack/internal/repack"
+	"github.com/dockerfactory/dockerfactory/shared/fault"
 	"github.com/dockerfactory/dockerfactory/shared/image"
 	. "github.com/dockerfactory/dockerfactory/shared/layer/layertest"
 	"github.com/dockerfactory/dockerfactory/shared/wire"
@@ -169,6 +171,36 @@ func TestIndexIsReproducible(t *testing.T) {
 	for _, jobs := range []int{2, 3, 16} {
 		if got := run(t, host+"/app", host+"/many", repack.Options{Jobs: jobs}); got.Digest != first.Digest || got.Images[3].Platform != "linux/s390x" {
 			t.Errorf("with %d jobs: %s, with one: %s", jobs, got.Digest, first.Digest)
+		}
+	}
+}
+
+// What an image says of its platform is shown, and nothing else happens to the
+// terminal.
+func TestHostilePlatform(t *testing.T) {
+	const escape = "amd64\x1b]0;title\x07\r\u202e"
+	host := newRegistry(t)
+	img := makeImage(t, "linux/amd64", Tar(t, Dir("d"), File("d/a", "1")), Tar(t, File(".wh.d", ""), Dir("d")))
+	c := must(img.ConfigFile()).DeepCopy()
+	c.Architecture = escape
+	img = must(mutate.ConfigFile(img, c))
+	push(t, host+"/one", img)
+	push(t, host+"/two", indexOf(t, img, makeImage(t, "linux/arm64", Tar(t, File("b", "")))))
+	for from, n := range map[string]int{host + "/one": 1, host + "/two": 2} {
+		r := run(t, from, from+":out", repack.Options{Verify: true})
+		plan := must(repack.Plan(t.Context(), resolve(t, parse(t, from)), repack.Options{TempDir: t.TempDir()}))
+		same := must(repack.Compare(t.Context(), resolve(t, parse(t, from)), resolve(t, parse(t, from+":out")), repack.Options{}))
+		_, err := tryRun(t, from, from+":none", repack.Options{Platforms: []image.PlatformPattern{"linux/s390x"}})
+		if len(r.Images) != n || len(r.Warnings) != 1 || len(same.A.Trees) != n || !same.Equal || err == nil {
+			t.Fatalf("got %+v, %+v, %v", r, same, err)
+		}
+		for name, text := range map[string]string{
+			"result": r.Images[0].Platform, "warning": r.Warnings[0], "plan": plan.Images[0].Platform,
+			"comparison": fmt.Sprint(same.A.Trees), "hint": fault.HintOf(err),
+		} {
+			if !strings.Contains(text, `title\a\r\u202e`) || strings.ContainsAny(text, "\x1b\x07\r\u202e") {
+				t.Errorf("%s of %s: %q", name, from, text)
+			}
 		}
 	}
 }

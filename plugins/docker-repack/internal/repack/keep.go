@@ -143,7 +143,7 @@ func (r *run) previous(ctx context.Context, o *original, step progress.Step) (*o
 	}
 	at := slices.IndexFunc(found, func(c choice) bool { return c.original.platform().Equals(o.platform()) })
 	if at < 0 {
-		return nil, nil, fault.Hint(fmt.Errorf("it has no image for %s", o.platform()), "choose the platforms that it has with --platform, or leave --previous out")
+		return nil, nil, fault.Hint(fmt.Errorf("it has no image for %s", platformText(o.platform())), "choose the platforms that it has with --platform, or leave --previous out")
 	}
 	prev := found[at].original
 	if prev.manifest.Annotations[wire.AnnotationRepackSource] == "" {

@@ -40,7 +40,7 @@ func (r *run) originals(ctx context.Context, source image.Subject) ([]choice, er
 		if err != nil {
 			return nil, err
 		}
-		return []choice{{o, o.platform().String()}}, nil
+		return []choice{{o, platformText(o.platform())}}, nil
 	}
 	root, err := r.readIndex(ctx, source.Descriptor, 0)
 	if err != nil {

@@ -200,7 +200,7 @@ func (r *run) single(ctx context.Context, d v1.Descriptor) (document, error) {
 	if err != nil {
 		return document{}, err
 	}
-	return r.image(ctx, o, o.platform().String())
+	return r.image(ctx, o, platformText(o.platform()))
 }
 
 func (r *run) openSingle(ctx context.Context, d v1.Descriptor) (*original, error) {

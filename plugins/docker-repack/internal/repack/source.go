@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -44,6 +45,15 @@ func (o *original) size() int64 {
 
 func (o *original) platform() v1.Platform {
 	return v1.Platform{OS: o.config.OS, Architecture: o.config.Architecture, Variant: o.config.Variant}
+}
+
+// platformText is a platform as people are shown it: what a config or an index says
+// may be any text.
+func platformText(p v1.Platform) string {
+	if quoted := strconv.Quote(p.String()); quoted[1:len(quoted)-1] != p.String() {
+		return quoted
+	}
+	return p.String()
 }
 
 // errArtifact is what a manifest gives that is no image's.
