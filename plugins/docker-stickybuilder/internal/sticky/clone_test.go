@@ -214,3 +214,25 @@ func TestAlreadyUpWithAnotherRef(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// Nobody asked for read-only, but what is built may be anybody's: it must not get at
+// the disk of a job that left its builder behind.
+func TestAForkDoesNotGetAnotherJobsBuilder(t *testing.T) {
+	h, store := newHost(t)
+	of := func(ref string) disk.Lineage { return disk.Lineage{Key: "acme/app", Ref: ref, Platform: "linux/amd64"} }
+	fork := UpOptions{
+		Name: "sticky", Platform: "linux/amd64", DefaultKey: "acme/app", DefaultRef: "pull/7", Store: store,
+		ReadOnly: true, Because: "pull request 7 comes from the fork eve/app",
+	}
+	for _, c := range []struct {
+		of       string
+		readOnly bool
+		ok       bool
+	}{{"main", false, false}, {"main", true, true}, {"pull/7", false, true}} {
+		i := &instance.Instance{Name: "sticky", Working: disk.Working{Lineage: of(c.of)}, ReadOnly: c.readOnly}
+		u, err := h.already(fork, i, instance.Run{})
+		if c.ok != (err == nil) || (err != nil && !strings.Contains(err.Error(), "eve/app")) || (u != nil && u.Ref != c.of) {
+			t.Errorf("%+v: %+v, %v", c, u, err)
+		}
+	}
+}

@@ -136,6 +136,9 @@ func (h Host) already(o UpOptions, i *instance.Instance, run instance.Run) (*Upp
 		conflict = fmt.Sprintf("ref %s", first(i.Working.Lineage.Ref, `""`))
 	case o.ReadOnly && o.Because == "" && !i.ReadOnly:
 		conflict = "its disk to be committed"
+	case o.ReadOnly && !i.ReadOnly && o.lineage() != i.Working.Lineage:
+		// What is untrusted may have been given a disk of its own, and no other.
+		conflict = fmt.Sprintf("the disk %s to be committed, and %s", i.Working.Lineage.Name(), o.Because)
 	case o.Config != "" && o.Config != i.Config:
 		conflict = fmt.Sprintf("configuration %q", i.Config)
 	case o.Driver != "" && o.Driver != AutoDriver && o.Driver != first(i.Driver, ProcessDriver):
