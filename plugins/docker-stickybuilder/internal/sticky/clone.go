@@ -2,6 +2,7 @@ package sticky
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -101,9 +102,13 @@ func (h Host) clone(ctx context.Context, pool Disk, i *instance.Instance, o UpOp
 }
 
 // source returns the lineage to clone for l: itself, or the first fallback that
-// has a head. notes say which ones could not be read.
+// has a head. notes say which ones could not be read, and that the own head was damaged,
+// which cloning it mends.
 func source(ctx context.Context, pool Disk, l disk.Lineage, fallbacks []disk.Lineage, step progress.Step) (from disk.Lineage, notes []string, err error) {
 	head, err := pool.Head(ctx, l)
+	if errors.Is(err, disk.ErrBad) {
+		return l, []string{fmt.Sprintf("the disk begins with another generation than its last: %v", err)}, nil
+	}
 	if err != nil || head != nil {
 		return l, nil, err
 	}

@@ -135,9 +135,9 @@ func TestSource(t *testing.T) {
 	if l, _ := find(); l != main {
 		t.Errorf("%v", l)
 	}
-	// The own disk is not passed over for being damaged: that is not to go unseen.
-	if _, _, err := source(t.Context(), d, broken, []disk.Lineage{main}, progress.Discard.Step("")); err == nil {
-		t.Error("a damaged head of its own")
+	// The own disk is not passed over for being damaged, and that does not go unseen.
+	if l, notes, err := source(t.Context(), d, broken, []disk.Lineage{main}, progress.Discard.Step("")); err != nil || l != broken || len(notes) != 1 || !strings.Contains(notes[0], "damaged") {
+		t.Errorf("a damaged head of its own: %v, %v, %v", l, notes, err)
 	}
 }
 

@@ -119,24 +119,19 @@ func (p *Pool) pin(ctx context.Context, l disk.Lineage, step progress.Step) (*di
 			return nil, nil, err
 		}
 	}
-	return nil, nil, fault.Hint(errors.New("the head names a generation that does not exist"),
-		"remove %s to begin with an empty disk", filepath.Join(p.lineage(l), "head.json"))
+	return nil, nil, fault.Hint(errors.New("the head does not come to rest: its generation is collected again and again"), "try again")
 }
 
-// avoidBad moves a head that was marked as bad.
+// avoidBad moves a head that was marked as bad, or was damaged.
 func (p *Pool) avoidBad(ctx context.Context, l disk.Lineage, step progress.Step) error {
-	id, err := p.headID(l)
-	if err != nil || id == "" {
-		return err
-	}
-	bad, err := p.bad(l, id)
-	if err != nil || bad == nil {
+	id, why, err := p.flaw(l)
+	if err != nil || why == "" {
 		return err
 	}
 	return p.change(ctx, l, func() error {
 		next, err := p.settle(ctx, l)
 		if err == nil {
-			fmt.Fprintf(step, "the head %s is bad (%s): it is %s now\n", id, bad.Reason, orNone(next))
+			fmt.Fprintf(step, "the head %s cannot be cloned (%s): it is %s now\n", id, why, orNone(next))
 		}
 		return err
 	})

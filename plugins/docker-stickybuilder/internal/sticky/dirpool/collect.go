@@ -176,24 +176,39 @@ func (p *Pool) ifUnused(ctx context.Context, dir string, do func(context.Context
 // toss takes dir out of sight by one rename, so that no half-deleted copy is ever
 // found under its name.
 func (p *Pool) toss(_ context.Context, dir string) error {
-	if err := unmounted(dir); err != nil {
-		return err
-	}
-	err := os.Rename(dir, p.trash(dir))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
+	_, err := p.trash(dir)
 	return err
 }
 
-func (p *Pool) trash(dir string) string { return p.file("trash", filepath.Base(dir)) }
+// trash returns where dir is then. What is fetched again and again, because that fails,
+// has the same name each time.
+func (p *Pool) trash(dir string) (to string, err error) {
+	if err := unmounted(dir); err != nil {
+		return "", err
+	}
+	to = p.file("trash", filepath.Base(dir))
+	for n := 1; ; n++ {
+		err = os.Rename(dir, to)
+		if !errors.Is(err, fs.ErrExist) || n > maxNamesakes {
+			break
+		}
+		to = p.file("trash", fmt.Sprintf("%s-%d", filepath.Base(dir), n))
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return to, nil
+	}
+	return to, err
+}
+
+const maxNamesakes = 1000
 
 // remove tosses dir and takes it apart at once.
 func (p *Pool) remove(ctx context.Context, dir string) error {
-	if err := p.toss(ctx, dir); err != nil {
+	to, err := p.trash(dir)
+	if err != nil {
 		return err
 	}
-	return p.removeTree(ctx, p.trash(dir))
+	return p.removeTree(ctx, to)
 }
 
 func (p *Pool) removeTree(_ context.Context, dir string) error {

@@ -77,12 +77,21 @@ func (p *Pool) commit(ctx context.Context, w *disk.Working, g disk.Generation, r
 		if errors.Is(err, disk.ErrConflict) {
 			return errors.Join(err, p.collect(ctx, w.Lineage))
 		}
-		return errors.Join(err, os.Rename(target, work))
+		return errors.Join(err, p.takeBack(w))
 	}
 	// The commit stands, whatever becomes of the old generations: the next job
 	// collects what this one could not.
 	_ = p.collect(ctx, w.Lineage)
 	return nil
+}
+
+// takeBack makes a generation a working copy again, unless the head names it already: its
+// file can be there although it is not known to be on the disk.
+func (p *Pool) takeBack(w *disk.Working) error {
+	if id, err := p.headID(w.Lineage); err != nil || id == w.ID {
+		return err
+	}
+	return os.Rename(p.generation(w.Lineage, w.ID), p.work(w.ID))
 }
 
 func (p *Pool) publish(w *disk.Working, g disk.Generation, rule disk.Rule) error {

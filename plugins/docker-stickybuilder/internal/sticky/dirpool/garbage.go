@@ -22,6 +22,9 @@ func (p *Pool) Garbage(ctx context.Context, keep int) ([]disk.Garbage, error) {
 	}
 	for _, l := range lineages {
 		head, err := p.headID(l)
+		if errors.Is(err, disk.ErrBad) {
+			continue // any may be the head
+		}
 		if err != nil {
 			return nil, err
 		}

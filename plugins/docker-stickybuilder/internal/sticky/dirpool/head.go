@@ -18,7 +18,8 @@ type headFile struct {
 	Generation string       `json:"generation"`
 }
 
-// Head returns the current generation of a lineage, nil if there is none.
+// Head returns the current generation of a lineage, nil if there is none. An error that
+// matches disk.ErrBad says that the next Clone moves the head to another one.
 func (p *Pool) Head(_ context.Context, l disk.Lineage) (*disk.Generation, error) {
 	g, err := p.head(l)
 	if err != nil {
@@ -32,15 +33,23 @@ func (p *Pool) head(l disk.Lineage) (*disk.Generation, error) {
 	if err != nil || id == "" {
 		return nil, err
 	}
-	return p.meta(filepath.Join(p.generation(l, id), "meta.json"))
+	g, err := p.meta(filepath.Join(p.generation(l, id), "meta.json"))
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, durable.ErrDamaged) {
+		err = fmt.Errorf("generation %s: %w: %w", id, disk.ErrBad, err)
+	}
+	return g, err
 }
 
+// headID fails with disk.ErrBad if what is written down cannot be a head.
 func (p *Pool) headID(l disk.Lineage) (string, error) {
 	path := filepath.Join(p.lineage(l), "head.json")
 	var h headFile
 	err := durable.ReadJSON(path, &h)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
+	}
+	if errors.Is(err, durable.ErrDamaged) {
+		return "", fmt.Errorf("%w: %w", disk.ErrBad, err)
 	}
 	if err != nil {
 		return "", err
@@ -49,7 +58,7 @@ func (p *Pool) headID(l disk.Lineage) (string, error) {
 		return "", err
 	}
 	if !disk.ValidID(h.Generation) || h.Lineage != l {
-		return "", fmt.Errorf("%s is damaged", path)
+		return "", fmt.Errorf("%w: %s is damaged", disk.ErrBad, path)
 	}
 	return h.Generation, nil
 }
@@ -63,7 +72,7 @@ func (p *Pool) meta(path string) (*disk.Generation, error) {
 		return nil, err
 	}
 	if !disk.ValidID(g.ID) {
-		return nil, fmt.Errorf("%s is damaged", path)
+		return nil, fmt.Errorf("reading %s: %w", path, durable.ErrDamaged)
 	}
 	return &g, nil
 }
@@ -72,7 +81,7 @@ func (p *Pool) meta(path string) (*disk.Generation, error) {
 // the lineage's lock.
 func (p *Pool) swapHead(l disk.Lineage, from, next string) error {
 	now, err := p.headID(l)
-	if err != nil {
+	if err != nil && !errors.Is(err, disk.ErrBad) { // what cannot be read is none
 		return err
 	}
 	if now != from {

@@ -84,15 +84,37 @@ func (p *Pool) bad(l disk.Lineage, id string) (*disk.Bad, error) {
 	return &b, nil
 }
 
-// settle moves a head that is bad. The caller holds the lineage's lock. Mark does
-// this at once; the next job does it for a Mark that was interrupted.
-func (p *Pool) settle(ctx context.Context, l disk.Lineage) (head string, err error) {
+// flaw says why the head must not be cloned, "" if it may be.
+func (p *Pool) flaw(l disk.Lineage) (head, why string, err error) {
 	head, err = p.headID(l)
-	if err != nil || head == "" {
-		return head, err
+	switch {
+	case errors.Is(err, disk.ErrBad):
+		return "", "it cannot be read which one it is", nil
+	case err != nil || head == "":
+		return "", "", err
 	}
 	bad, err := p.bad(l, head)
-	if err != nil || bad == nil {
+	if err != nil {
+		return head, "", err
+	}
+	if bad != nil {
+		return head, bad.Reason, nil
+	}
+	switch _, err = p.head(l); {
+	case errors.Is(err, fs.ErrNotExist):
+		return head, "it is not there", nil
+	case errors.Is(err, disk.ErrBad):
+		return head, "its description cannot be read", nil
+	}
+	return head, "", err
+}
+
+// settle moves a head that is bad. The caller holds the lineage's lock. Mark does
+// this at once; the next job does it for a Mark that was interrupted, and for a head that
+// was damaged.
+func (p *Pool) settle(ctx context.Context, l disk.Lineage) (head string, err error) {
+	head, why, err := p.flaw(l)
+	if err != nil || why == "" {
 		return head, err
 	}
 	records, err := p.Records(ctx, l)
@@ -178,7 +200,7 @@ func (p *Pool) removeLineage(ctx context.Context, l disk.Lineage) error {
 		}
 		// The head last: whatever stops this, what it names is there.
 		head, err := p.headID(l)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err != nil && !errors.Is(err, disk.ErrBad) {
 			return err
 		}
 		for _, id := range ids {

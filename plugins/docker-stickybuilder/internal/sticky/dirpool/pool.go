@@ -144,6 +144,10 @@ func (p *Pool) create() (poolFile, error) {
 		return f, fault.Hint(errors.New("it is not a directory"), "name a directory, or one that does not exist yet")
 	}
 	if names, err := os.ReadDir(p.dir); err == nil && foreign(names) {
+		// Another job may have made the pool just now.
+		if err := durable.ReadJSON(p.file("pool.json"), &f); err == nil || !errors.Is(err, fs.ErrNotExist) {
+			return f, errors.Join(err, checkFormat(f.Format))
+		}
 		return f, fault.Hint(errors.New("the directory is not empty and no disk pool"), "name an empty directory, or one that does not exist yet")
 	}
 	// The pool holds root's files, set-uid ones among them: nobody else may enter.

@@ -295,27 +295,6 @@ func TestDamagedHead(t *testing.T) {
 	}
 }
 
-func TestHeadWithoutItsGeneration(t *testing.T) {
-	dir := t.TempDir()
-	p := open(t, dir, 3)
-	w, lock, err := p.Clone(t.Context(), disktest.Lineage, disktest.Lineage, newID("a"), progress.Discard.Step(""))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := p.Commit(t.Context(), w, disk.Generation{}, nil); err != nil {
-		t.Fatal(err)
-	}
-	lock.Close()
-	found, _ := filepath.Glob(filepath.Join(dir, "lineages/*/generations/*"))
-	if err := os.RemoveAll(found[0]); err != nil {
-		t.Fatal(err)
-	}
-	_, _, err = p.Clone(t.Context(), disktest.Lineage, disktest.Lineage, newID("b"), progress.Discard.Step(""))
-	if err == nil || !strings.Contains(fault.HintOf(err), "head.json") {
-		t.Errorf("%v (hint %q)", err, fault.HintOf(err))
-	}
-}
-
 // A full filesystem is noticed before the copy begins, and the head stays.
 func TestNoSpace(t *testing.T) {
 	dir := filepath.Join(mount(t, "mkfs.ext4", 48<<20), "pool")

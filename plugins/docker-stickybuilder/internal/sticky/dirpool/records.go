@@ -65,7 +65,7 @@ func (p *Pool) Records(ctx context.Context, l disk.Lineage) ([]disk.Record, erro
 		return nil, err
 	}
 	head, err := p.headID(l)
-	if err != nil {
+	if err != nil && !errors.Is(err, disk.ErrBad) { // what cannot be read is none
 		return nil, err
 	}
 	var out []disk.Record
@@ -79,6 +79,9 @@ func (p *Pool) Records(ctx context.Context, l disk.Lineage) ([]disk.Record, erro
 			return nil, fmt.Errorf("reading generation %s: %w", id, err)
 		case err != nil || g.ID != id || g.Lineage != l:
 			r.Generation = disk.Generation{ID: id, Lineage: l, Created: idTime(id)}
+			if st, err := os.Stat(p.generation(l, id)); err == nil && st.ModTime().After(r.Created) {
+				r.Created = st.ModTime().UTC() // of the commit, about; an id tells when its job began
+			}
 			r.Bad = &disk.Bad{Reason: "its description cannot be read"}
 		default:
 			r.Generation = *g

@@ -4,6 +4,7 @@ package durable
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -57,8 +58,11 @@ func WriteJSON(path string, v any, perm os.FileMode) error {
 // maxJSON bounds what ReadJSON takes in; the files here hold a few kilobytes.
 const maxJSON = 16 << 20
 
+// ErrDamaged means that a file was read and holds something else than it should.
+var ErrDamaged = errors.New("it is damaged")
+
 // ReadJSON decodes the file at path into v. A missing file gives an error that
-// matches fs.ErrNotExist.
+// matches fs.ErrNotExist, and one that is no such JSON an error that matches ErrDamaged.
 func ReadJSON(path string, v any) error {
 	f, err := os.Open(path)
 	if err != nil {
@@ -70,10 +74,10 @@ func ReadJSON(path string, v any) error {
 		return err
 	}
 	if len(data) > maxJSON {
-		return fmt.Errorf("reading %s: more than %d bytes", path, maxJSON)
+		return fmt.Errorf("reading %s: %w: more than %d bytes", path, ErrDamaged, maxJSON)
 	}
 	if err := json.Unmarshal(data, v); err != nil {
-		return fmt.Errorf("reading %s: %w", path, err)
+		return fmt.Errorf("reading %s: %w: %w", path, ErrDamaged, err)
 	}
 	return nil
 }
