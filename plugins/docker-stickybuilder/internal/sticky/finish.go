@@ -246,7 +246,7 @@ func (e ending) commit(ctx context.Context, pool Disk, r *Report) error {
 	since := sinceCheckpoints(e.inst, r.Builds)
 	g, err := pool.Commit(ctx, w, disk.Generation{
 		BuildkitVersion: e.run.BuildkitVersion, Builder: e.inst.Name, CleanShutdown: e.clean, Builds: since.Tally(),
-		Work: since.Work(),
+		Work: since.Work(), Bytes: e.bytes,
 	}, c.rule)
 	r.Commit = traffic(pool).Since(before)
 	done, err := c.result(g, err)

@@ -66,8 +66,14 @@ func (f fitting) fit(ctx context.Context) (before, after int64, err error) {
 // from its end.
 const pruneTime = 2 * time.Minute
 
+// lookTime bounds how long a disk that is hardly too big is measured.
+const lookTime = 300 * time.Millisecond
+
 // fit prunes the disk before a commit, while the daemon lives. It never fails: a
 // disk that is too big is committed nevertheless, and the report says so.
+//
+// To measure a disk with many files takes seconds. Where the filesystem that it is on
+// holds no more than the disk may, only as much is done as takes no time.
 func (s *supervisor) fit(ctx context.Context, e *ending) {
 	if s.inst.MaxBytes <= 0 || s.inst.ReadOnly || e.policy == history.Never || e.override != "" {
 		return
@@ -76,12 +82,24 @@ func (s *supervisor) fit(ctx context.Context, e *ending) {
 	s.pruning = true
 	ctx, cancel := context.WithTimeout(ctx, pruneTime)
 	defer cancel()
+	measure := func(ctx context.Context) (int64, error) {
+		size, err := tree.Measure(ctx, s.inst.Working.Root)
+		return size.Bytes, err
+	}
+	if space, err := tree.Free(s.inst.Working.Root); err == nil && space.Size-space.Bytes <= s.inst.MaxBytes {
+		look, cancel := context.WithTimeout(ctx, lookTime)
+		defer cancel()
+		n, err := measure(look)
+		if err == nil {
+			e.bytes = n
+		}
+		if e.bytes <= s.inst.MaxBytes { // what is not written yet is not on the filesystem
+			return
+		}
+	}
 	f := fitting{
-		most: s.inst.MaxBytes,
-		measure: func(ctx context.Context) (int64, error) {
-			size, err := tree.Measure(ctx, s.inst.Working.Root)
-			return size.Bytes, err
-		},
+		most:    s.inst.MaxBytes,
+		measure: measure,
 		prune: func(ctx context.Context, age time.Duration, all bool) (int, error) {
 			return daemon.Prune(ctx, s.client, age, all)
 		},

@@ -54,7 +54,7 @@ type Report struct {
 	Durations                     // of its end
 	Commit           disk.Traffic `json:"commitTraffic,omitzero"` // with the disk's home
 
-	Bytes       int64 `json:"bytes,omitempty"`       // of the disk at its end, if it has a bound
+	Bytes       int64 `json:"bytes,omitempty"`       // of the disk at its end, if it was measured to keep to a bound
 	PrunedBytes int64 `json:"prunedBytes,omitempty"` // removed to keep to it
 
 	// Notes are for the user.

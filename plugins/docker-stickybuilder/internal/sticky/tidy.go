@@ -24,29 +24,17 @@ var (
 	_ tidier = (*ocidisk.Disk)(nil)
 )
 
-// A weigher is a disk that can measure its generations ahead of those who ask for their
-// sizes, as disk ls does.
-type weigher interface {
-	Weigh(context.Context) error
-}
-
-var _ weigher = (*dirpool.Pool)(nil)
-
 // tidyGrace is how long down waits for a supervisor that tidies: where there is little
 // to do, nothing is left when down returns.
 const tidyGrace = 500 * time.Millisecond
 
-// tidy takes apart what was removed from an open disk, measures what is new on it, and
-// closes it.
+// tidy takes apart what was removed from an open disk, and closes it.
 func tidy(ctx context.Context, d Disk) error {
-	var errs []error
+	var err error
 	if t, ok := d.(tidier); ok {
-		errs = append(errs, t.Tidy(ctx))
+		err = t.Tidy(ctx)
 	}
-	if w, ok := d.(weigher); ok {
-		errs = append(errs, w.Weigh(ctx))
-	}
-	return errors.Join(append(errs, d.Close())...)
+	return errors.Join(err, d.Close())
 }
 
 // tidyBehind does so while the builder is used. The channel is closed when it is done,

@@ -355,9 +355,8 @@ func TestDiscardStopsAtMounts(t *testing.T) {
 	}
 }
 
-// A generation is measured once, by Weigh where it comes first; what it noted is not
-// believed if it is damaged.
-func TestWeigh(t *testing.T) {
+// A generation is measured once; what is noted is not believed if it is damaged.
+func TestGenerationsAreMeasuredOnce(t *testing.T) {
 	dir := t.TempDir()
 	p := open(t, dir, 3)
 	w, lock := cloneHead(t, p, "a")
@@ -368,10 +367,8 @@ func TestWeigh(t *testing.T) {
 		t.Fatal(err)
 	}
 	lock.Close()
-	for range 2 {
-		if err := p.Weigh(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+	if n, err := p.Measure(t.Context(), disktest.Lineage, w.ID); err != nil || n != 1<<20 {
+		t.Errorf("%d bytes, %v", n, err)
 	}
 	noted, _ := filepath.Glob(filepath.Join(dir, "lineages/*/generations", w.ID, "size.json"))
 	if len(noted) != 1 {
@@ -386,6 +383,14 @@ func TestWeigh(t *testing.T) {
 				t.Errorf("%s: %d bytes, %v", text, n, err)
 			}
 		}
+	}
+	w, lock = cloneHead(t, p, "b")
+	defer lock.Close()
+	if _, err := p.Commit(t.Context(), w, disk.Generation{Bytes: 9}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := p.Measure(t.Context(), disktest.Lineage, w.ID); err != nil || n != 9 {
+		t.Errorf("measured by its job: %d bytes, %v", n, err)
 	}
 }
 

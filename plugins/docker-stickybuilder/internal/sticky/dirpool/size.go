@@ -12,14 +12,14 @@ import (
 )
 
 // sizeFile is in the directory of a generation, which never changes, once that was
-// measured: on a big disk it takes seconds.
+// measured here: on a big disk it takes seconds.
 type sizeFile struct {
 	Bytes int64 `json:"bytes"`
 }
 
 // Measure returns how many bytes the files of a generation or of a working copy
 // take up. Those that it shares with others count in full. A generation is measured
-// once.
+// once: by the job that wrote it, or here.
 func (p *Pool) Measure(ctx context.Context, l disk.Lineage, id string) (int64, error) {
 	dir := p.generation(l, id)
 	if l == (disk.Lineage{}) || !exists(dir) {
@@ -34,6 +34,9 @@ func (p *Pool) size(ctx context.Context, dir string) (int64, error) {
 	var s sizeFile
 	if durable.ReadJSON(path, &s) == nil && s.Bytes > 0 {
 		return s.Bytes, nil
+	}
+	if g, err := p.meta(filepath.Join(dir, "meta.json")); err == nil && g.Bytes > 0 {
+		return g.Bytes, nil
 	}
 	n, err := measure(ctx, dir)
 	if err == nil && n > 0 {
@@ -50,16 +53,4 @@ func measure(ctx context.Context, dir string) (int64, error) {
 		err = nil
 	}
 	return size.Bytes, err
-}
-
-// Weigh measures all generations that nobody has measured yet, so that later nobody
-// has to wait for that.
-func (p *Pool) Weigh(ctx context.Context) error {
-	roots, err := filepath.Glob(p.file("lineages", "*", "generations", "*", "root"))
-	for _, r := range roots {
-		if _, err := p.size(ctx, filepath.Dir(r)); err != nil {
-			return err
-		}
-	}
-	return err
 }

@@ -44,6 +44,9 @@ type Generation struct {
 	CleanShutdown   bool      `json:"cleanShutdown"` // buildkitd ended by itself, not by SIGKILL
 	Builds          Tally     `json:"builds"`        // of the job that wrote it
 
+	// Bytes is what the files take up, 0 if the job did not measure that.
+	Bytes int64 `json:"bytes,omitempty"`
+
 	// Origin is the lineage that Parent is of, if it is another: the first
 	// generation of a branch is made of the default branch's.
 	Origin Lineage    `json:"origin,omitzero"`
