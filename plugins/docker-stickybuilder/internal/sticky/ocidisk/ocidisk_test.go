@@ -37,7 +37,12 @@ func open(t testing.TB, host, dir string, change func(*ocidisk.Options)) *ocidis
 	if change != nil {
 		change(&o)
 	}
-	d, err := ocidisk.Open(host+"/team/disks", o)
+	return openAt(t, host+"/team/disks", o)
+}
+
+func openAt(t testing.TB, repository string, o ocidisk.Options) *ocidisk.Disk {
+	t.Helper()
+	d, err := ocidisk.Open(repository, o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -74,6 +74,9 @@ func (c *counting) Write(b []byte) (int, error) {
 	return c.ResponseWriter.Write(b)
 }
 
+// Unwrap lets handlers flush.
+func (c *counting) Unwrap() http.ResponseWriter { return c.ResponseWriter }
+
 func (w *world) reset(fault func(http.ResponseWriter, *http.Request) bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
