@@ -153,9 +153,9 @@ func (b *Bed) Down(ctx context.Context, purge bool) error {
 		if err := b.removeTree(b.Run); err != nil {
 			return err
 		}
-		b.State.Engine, b.State.OldEngine = "", ""
+		b.State.Engine, b.State.OldEngine, b.State.Podman = "", "", ""
 		if purge {
-			for _, dir := range []string{"registry", "engine", "old-engine"} {
+			for _, dir := range []string{"registry", "engine", "old-engine", "podman"} {
 				if err := b.removeTree(filepath.Join(b.Dirs.State, dir)); err != nil {
 					return err
 				}

@@ -19,6 +19,7 @@ type Env struct {
 	BaseImage       string // reference of a Debian base that can be pulled here
 	DockerHost      string // DOCKER_HOST of the engine; "" if none runs
 	OldDockerHost   string // DOCKER_HOST of the second, old engine; "" unless it was asked for
+	Podman          string // podman command with a storage of its own; "" unless it was asked for
 }
 
 // Load reads what [Bed.Up] left, and checks that the registry answers.
@@ -53,7 +54,7 @@ func (d Dirs) env(s State) Env {
 	return Env{
 		Registry: s.Registry, ToolsDir: s.Tools, CLIPlugins: s.Plugins, Docker: s.Docker,
 		BuildkitdConfig: d.buildkitdConfigFile(), BaseImage: s.BaseImage,
-		DockerHost: s.Engine, OldDockerHost: s.OldEngine,
+		DockerHost: s.Engine, OldDockerHost: s.OldEngine, Podman: s.Podman,
 	}
 }
 
@@ -82,6 +83,7 @@ func (e Env) Exports(path string) string {
 		{"DOCKERFACTORY_BASE_IMAGE", e.BaseImage},
 		{"DOCKERFACTORY_DOCKER_HOST", e.DockerHost},
 		{"DOCKERFACTORY_OLD_DOCKER_HOST", e.OldDockerHost},
+		{"DOCKERFACTORY_PODMAN", e.Podman},
 	} {
 		s.WriteString("export " + v.name + "=" + shellQuote(v.value) + "\n")
 	}

@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -41,7 +40,7 @@ func (b *Bed) startOldEngine(ctx context.Context) error {
 	if err := needRoot("starting the old engine"); err != nil {
 		return err
 	}
-	dir, err := b.unpackOld(ctx)
+	dir, err := b.unpack(ctx, "old-engine", "usr/sbin/dockerd", oldPackages)
 	if err != nil {
 		return err
 	}
@@ -74,8 +73,6 @@ func (b *Bed) startOldEngine(ctx context.Context) error {
 	if wrapped != "" {
 		path = append([]string{wrapped}, path...)
 	}
-	libs, _ := filepath.Glob(filepath.Join(dir, "lib", "*-linux-*"))
-	usrLibs, _ := filepath.Glob(filepath.Join(dir, "usr/lib", "*-linux-*"))
 	os.Remove(filepath.Join(b.Run, "old-docker.pid"))
 	err = b.start(ctx, daemon{
 		name: "old-engine",
@@ -85,7 +82,7 @@ func (b *Bed) startOldEngine(ctx context.Context) error {
 			"--data-root", filepath.Join(data, "docker"), "--exec-root", filepath.Join(b.Run, "old"),
 			"--pidfile", filepath.Join(b.Run, "old-docker.pid"),
 		},
-		env:   []string{"PATH=" + strings.Join(path, ":"), "LD_LIBRARY_PATH=" + strings.Join(slices.Concat(libs, usrLibs), ":")},
+		env:   []string{"PATH=" + strings.Join(path, ":"), "LD_LIBRARY_PATH=" + libraries(dir)},
 		netns: netns,
 		limit: time.Minute,
 		ready: engineAnswers(sock),
@@ -122,43 +119,4 @@ func (b *Bed) startForward(ctx context.Context, data, netns string) error {
 			})
 		},
 	})
-}
-
-// unpackOld returns a directory with the files of Debian's engine. Apt fetches
-// and checks them as it does for an installation.
-func (b *Bed) unpackOld(ctx context.Context) (dir string, err error) {
-	dir = filepath.Join(b.Cache, "old-engine")
-	if _, err := os.Stat(filepath.Join(dir, "usr/sbin/dockerd")); err == nil {
-		return dir, nil
-	}
-	if err := b.aptUpdate(ctx); err != nil {
-		return "", err
-	}
-	end := b.Log.Step("unpacking %s", strings.Join(oldPackages, " "))
-	defer func() { end(err) }()
-	work, err := b.workDir("old-engine")
-	if err != nil {
-		return "", fmt.Errorf("unpacking the old engine: %w", err)
-	}
-	defer b.discard(work)
-	download := append([]string{"apt-get", "download", "-q", "-o", "APT::Sandbox::User=root"}, oldPackages...)
-	if err := asRoot(ctx, work, aptEnv, download...); err != nil {
-		return "", fmt.Errorf("unpacking the old engine: %w", err)
-	}
-	debs, err := filepath.Glob(filepath.Join(work, "*.deb"))
-	if err != nil {
-		return "", err
-	}
-	for _, deb := range debs {
-		if err := asRoot(ctx, work, nil, "dpkg-deb", "-x", deb, filepath.Join(work, "root")); err != nil {
-			return "", fmt.Errorf("unpacking the old engine: %w", err)
-		}
-	}
-	if err := b.removeTree(dir); err != nil {
-		return "", err
-	}
-	if err := os.Rename(filepath.Join(work, "root"), dir); err != nil {
-		return "", fmt.Errorf("unpacking the old engine: %w", err)
-	}
-	return dir, nil
 }

@@ -18,6 +18,7 @@ type State struct {
 	Docker    string             `json:"docker,omitempty"`    // docker CLI in use
 	Engine    string             `json:"engine,omitempty"`    // DOCKER_HOST of the user's engine or of ours
 	OldEngine string             `json:"oldEngine,omitempty"` // DOCKER_HOST of the second, old engine
+	Podman    string             `json:"podman,omitempty"`    // command that runs podman
 	Processes map[string]Process `json:"processes,omitempty"` // what was started and must be stopped
 	HostDirs  []string           `json:"hostDirs,omitempty"`  // made by the engines outside of their own directories
 	Bridge    *Bridge            `json:"bridge,omitempty"`    // what was set up in the host's network

@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-go run ./testbed/cmd/testbed up --profile test --old-engine
+go run ./testbed/cmd/testbed up --profile test --old-engine --podman
 eval "$(go run ./testbed/cmd/testbed env --profile test)"
 
 # With this set, a missing part of the testbed fails a test instead of skipping it.

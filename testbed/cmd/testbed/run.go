@@ -17,7 +17,7 @@ const usage = `Usage: testbed COMMAND [OPTIONS]
 Makes a bare Debian or Ubuntu machine able to run the suite's demo and tests.
 
 Commands:
-  up [--profile demo|test] [--own-engine] [--old-engine]
+  up [--profile demo|test] [--own-engine] [--old-engine] [--podman]
                       install, build and start what is missing
   down [--purge]      stop what was started; --purge also removes its data
   env                 print what is up as shell exports, for eval
@@ -69,6 +69,7 @@ func up(ctx context.Context, bed *testbed.Bed, args []string) error {
 	profile := fs.String("profile", string(testbed.Demo), "")
 	own := fs.Bool("own-engine", false, "")
 	old := fs.Bool("old-engine", false, "")
+	podman := fs.Bool("podman", false, "")
 	if err := parse(fs, args); err != nil {
 		return err
 	}
@@ -81,7 +82,12 @@ func up(ctx context.Context, bed *testbed.Bed, args []string) error {
 		return err
 	}
 	if *old {
-		_, err = bed.StartOldEngine(ctx)
+		if _, err := bed.StartOldEngine(ctx); err != nil {
+			return err
+		}
+	}
+	if *podman {
+		_, err = bed.UnpackPodman(ctx)
 	}
 	return err
 }

@@ -34,18 +34,14 @@ func environment(t *testing.T, name string) string {
 type puller func(t *testing.T, ref string) ([]string, error)
 
 // engines are the programs from outside that pull from the testbed's registry.
-// Podman, which is no part of the testbed, takes part where PODMAN names a command.
 func engines(t *testing.T) map[Judge]puller {
 	t.Helper()
-	out := map[Judge]puller{
+	return map[Judge]puller{
 		OldEngine: docker(environment(t, "DOCKERFACTORY_OLD_DOCKER_HOST")),
 		Engine:    docker(environment(t, "DOCKERFACTORY_DOCKER_HOST")),
+		Podman:    podman(environment(t, "DOCKERFACTORY_PODMAN")),
 		Umoci:     umoci,
 	}
-	if command := strings.Fields(os.Getenv("PODMAN")); len(command) > 0 {
-		out[Podman] = podman(command)
-	}
-	return out
 }
 
 func output(t *testing.T, command ...string) (string, error) {
@@ -142,10 +138,10 @@ func umoci(t *testing.T, ref string) ([]string, error) {
 	return tryUmoci(t, dir)
 }
 
-func podman(command []string) puller {
+func podman(command string) puller {
 	return func(t *testing.T, ref string) ([]string, error) {
 		run := func(args ...string) (string, error) {
-			return output(t, append(append([]string{}, command...), args...)...)
+			return output(t, append([]string{command}, args...)...)
 		}
 		if _, err := run("pull", "--quiet", "--tls-verify=false", ref); err != nil {
 			return nil, err
