@@ -83,7 +83,7 @@ func runDoctor(ctx context.Context, dockerCLI command.Cli, o doctorOptions) erro
 		return cliplugin.Usage(err)
 	}
 	look := doctor.Options{
-		Path: h.Path, IsRoot: h.IsRoot, Buildkitd: o.buildkitd, Disk: spec, Image: options["image"],
+		Path: h.Path, IsRoot: h.IsRoot, Overlay: h.Overlay, Buildkitd: o.buildkitd, Disk: spec, Home: h.Home(spec), Image: options["image"],
 		Engine: dockerCLI.DockerEndpoint().Host, Keychain: h.Keychain, UserAgent: h.UserAgent, CI: os.Getenv("CI") != "",
 	}
 	if program, args, err := buildkit.BuildxCommand(dockerCLI); err == nil {

@@ -19,6 +19,7 @@ import (
 
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/builderstore"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/daemon"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/instance"
 	"github.com/dockerfactory/dockerfactory/shared/cliplugin"
 	"github.com/dockerfactory/dockerfactory/shared/dockerauth"
@@ -81,7 +82,7 @@ func host() (sticky.Host, error) {
 		Now:     time.Now,
 		Entropy: rand.Reader,
 		Path:    os.Getenv("PATH"),
-		IsRoot:  os.Geteuid() == 0,
+		IsRoot:  os.Geteuid() == 0, Overlay: daemon.CheckOverlay,
 		// The supervisor is not told of --config.
 		Environ:   append(os.Environ(), "DOCKER_CONFIG="+config.Dir()),
 		Keychain:  credentials{},

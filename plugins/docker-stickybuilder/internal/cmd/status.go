@@ -121,7 +121,7 @@ func showBuilder(dockerCLI command.Cli, h sticky.Host, name string, f render.Fla
 			{"CACHE", s.Cache},
 			{"CHECKPOINT", checkpoints(s.Checkpoints)},
 			{"LEASE", lease(s.Lease)},
-			{"BUILDKITD", fmt.Sprintf("%s, pid %d", dash(s.BuildkitVersion), s.BuildkitdPID)},
+			{"BUILDKITD", fmt.Sprintf("%s, pid %d, %s", dash(s.BuildkitVersion), s.BuildkitdPID, dash(s.Snapshotter))},
 			{"SUPERVISOR", fmt.Sprintf("pid %d", s.SupervisorPID)},
 			{"LOG", s.Logs[0]},
 		} {

@@ -105,6 +105,11 @@ with "mode": "degraded" and the reason in the result. On GitHub the step's outpu
 mode (sticky or degraded), reason, name, driver, endpoint, cache (warm or cold) and
 generation, and a degraded job says so in its summary and in an annotation.
 
+Before anything is changed, up looks whether the machine has what it takes: 64 MiB and
+256 inodes for the disk, and for buildkitd as a process that overlayfs can be mounted
+there. Without overlayfs BuildKit would copy all of a layer's parents into each layer;
+to have that nevertheless, name the snapshotter in --config.
+
 The clone's databases are checked before buildkitd starts on it, and buildkitd then
 makes, or finds, an empty directory before the builder is called ready. If a
 generation is not sound, up recovers by itself, says so, and lists it as "recovered"

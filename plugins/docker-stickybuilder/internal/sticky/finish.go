@@ -141,6 +141,9 @@ func (e *ending) decide(ctx context.Context) (*Report, error) {
 	r.CleanShutdown, r.Crash, r.Summary = e.clean, first(e.run.Crash, story.Exit), story.Tally()
 	r.Builds = append(r.Builds, story.Builds...)
 	nameBuilds(e.inst, r.Builds)
+	if slow := copiesLayers(e.inst, e.run); slow != "" {
+		r.Notes = append(r.Notes, slow)
+	}
 	commit, reason := e.policy.Decide(history.Facts{
 		Builds: r.Summary, ReadOnly: e.inst.ReadOnly, Because: e.inst.Because, Crash: r.Crash, Unseen: e.unseen,
 	})

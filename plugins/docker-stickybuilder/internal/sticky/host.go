@@ -39,6 +39,10 @@ type Host struct {
 	Path    string   // PATH
 	IsRoot  bool
 
+	// Overlay says why BuildKit could not use overlayfs in a directory, and would copy
+	// every layer: daemon.CheckOverlay. Nil means that it can.
+	Overlay func(dir string) error
+
 	Keychain  authn.Keychain // the user's credentials for registries
 	UserAgent string
 
@@ -120,23 +124,39 @@ var (
 // of each lineage; 0 means its default. moved is told of bytes while a commit moves
 // some, and may be nil.
 func (h Host) openDisk(spec string, keep int, moved func(done, total int64)) (Disk, error) {
-	return h.open(spec, keep, false, moved)
+	return h.open(spec, opening{keep: keep, moved: moved})
 }
 
-func (h Host) open(spec string, keep int, existing bool, moved func(done, total int64)) (Shelf, error) {
+// An opening says how a disk is opened.
+type opening struct {
+	keep     int
+	existing bool                    // make none if there is none
+	moved    func(done, total int64) // see openDisk
+	suits    func(dir string) error  // see dirpool.Options
+}
+
+func (h Host) open(spec string, o opening) (Shelf, error) {
 	s, err := disk.ParseSpec(spec)
 	if err != nil {
 		return nil, err
 	}
-	pool := dirpool.Options{Now: h.Now, Keep: keep, Existing: existing, Image: true, Mkfs: daemon.Find(h.Path, "mkfs.btrfs")}
+	pool := dirpool.Options{Now: h.Now, Keep: o.keep, Existing: o.existing, Image: true, Mkfs: daemon.Find(h.Path, "mkfs.btrfs"), Suits: o.suits}
 	if s.Scheme == disk.SchemeOCI {
 		pool.Existing, pool.Keep = false, 0
 		return ocidisk.Open(s.Path, ocidisk.Options{
-			Dir: h.cacheDir(s), Now: h.Now, Keep: keep, Pool: pool, Progress: moved,
+			Dir: h.cacheDir(s), Now: h.Now, Keep: o.keep, Pool: pool, Progress: o.moved,
 			Registry: registry.Options{Keychain: h.Keychain, UserAgent: h.UserAgent},
 		})
 	}
 	return dirpool.Open(s.Path, pool)
+}
+
+// Home is the directory of the pool that holds a disk, or this machine's part of it.
+func (h Host) Home(s disk.Spec) string {
+	if s.Scheme == disk.SchemeDir {
+		return s.Path
+	}
+	return filepath.Join(h.cacheDir(s), "pool")
 }
 
 var unsafeInName = regexp.MustCompile(`[^a-z0-9.-]+`)

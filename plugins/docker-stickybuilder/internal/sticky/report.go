@@ -70,8 +70,9 @@ type Report struct {
 	Contest *Contest `json:"contest,omitempty"`
 
 	BuildkitVersion string          `json:"buildkitVersion,omitempty"`
-	CleanShutdown   bool            `json:"cleanShutdown"`   // buildkitd ended when asked, without SIGKILL
-	Crash           string          `json:"crash,omitempty"` // how buildkitd died by itself
+	Snapshotter     string          `json:"snapshotter,omitempty"` // that keeps layers
+	CleanShutdown   bool            `json:"cleanShutdown"`         // buildkitd ended when asked, without SIGKILL
+	Crash           string          `json:"crash,omitempty"`       // how buildkitd died by itself
 	Started         time.Time       `json:"started,omitzero"`
 	Stopped         time.Time       `json:"stopped,omitzero"`
 	Summary         disk.Tally      `json:"summary"`
@@ -117,6 +118,7 @@ type Upped struct {
 	Because         string     `json:"because,omitempty"` // why it is read-only, if nobody asked for that
 	Current         bool       `json:"current"`           // made the user's current builder
 	BuildkitVersion string     `json:"buildkitVersion"`
+	Snapshotter     string     `json:"snapshotter"` // that keeps layers
 
 	// Recovered are the steps that were taken because a generation was not sound.
 	Recovered []instance.Recovery `json:"recovered,omitempty"`
@@ -145,6 +147,7 @@ func upped(state string, dir instance.Dir, i *instance.Instance, run instance.Ru
 		ReadOnly:        i.ReadOnly,
 		Current:         i.Previous != nil,
 		BuildkitVersion: run.BuildkitVersion,
+		Snapshotter:     run.Snapshotter,
 		Recovered:       i.Recovered,
 	}
 }
@@ -173,6 +176,7 @@ type Status struct {
 	SupervisorPID   int             `json:"supervisorPid"`
 	BuildkitdPID    int             `json:"buildkitdPid"`
 	BuildkitVersion string          `json:"buildkitVersion"`
+	Snapshotter     string          `json:"snapshotter"`
 	Started         time.Time       `json:"started"`
 	UptimeSeconds   float64         `json:"uptimeSeconds"`
 	Crash           string          `json:"crash,omitempty"`

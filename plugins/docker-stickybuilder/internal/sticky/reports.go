@@ -79,7 +79,7 @@ func begun(i *instance.Instance, run instance.Run) *Report {
 	r := &Report{
 		Name: i.Name, Driver: first(i.Driver, ProcessDriver), Entitlements: i.Entitlements, Disk: i.Disk, Key: w.Lineage.Key, Ref: w.Lineage.Ref, Platform: w.Lineage.Platform,
 		Origin: w.Origin.Name(), ReadOnly: i.ReadOnly, Parent: w.Parent, Cache: cache(i), Clone: w.Clone,
-		ReadyMillis: run.ReadyMillis, BuildkitVersion: run.BuildkitVersion, Started: i.Created, Recovered: i.Recovered, Checkpoints: i.Checkpoints,
+		ReadyMillis: run.ReadyMillis, BuildkitVersion: run.BuildkitVersion, Snapshotter: run.Snapshotter, Started: i.Created, Recovered: i.Recovered, Checkpoints: i.Checkpoints,
 		Builds: []history.Build{},
 	}
 	if !w.Born.IsZero() {

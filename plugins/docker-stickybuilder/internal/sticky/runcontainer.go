@@ -49,9 +49,11 @@ func (s *supervisor) runContainer(ctx context.Context, log *os.File) error {
 	if err != nil {
 		return fmt.Errorf("connecting to buildkitd: %w", err)
 	}
-	if s.run.BuildkitVersion, err = daemon.Answer(ctx, s.client, s.inst.ReadyTimeout); err != nil {
+	about, err := daemon.Answer(ctx, s.client, s.inst.ReadyTimeout)
+	if err != nil {
 		return s.explain(err)
 	}
+	s.run.BuildkitVersion, s.run.Snapshotter = about.Version, about.Snapshotter
 	if _, err := os.Stat(boundFile(s.inst.Working.Root)); err != nil {
 		return fault.Hint(fmt.Errorf("giving the disk to container %s: the engine has bound another directory of that name: %w", container.Name(c.Node), err),
 			"run the command where the engine runs: in a container it is in another filesystem")

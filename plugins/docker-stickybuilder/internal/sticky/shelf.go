@@ -52,4 +52,4 @@ var (
 )
 
 // OpenShelf opens a disk that exists by its --disk value.
-func (h Host) OpenShelf(spec string) (Shelf, error) { return h.open(spec, 0, true, nil) }
+func (h Host) OpenShelf(spec string) (Shelf, error) { return h.open(spec, opening{existing: true}) }

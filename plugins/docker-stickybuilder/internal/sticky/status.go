@@ -27,7 +27,7 @@ func (h Host) Status(name string) (*Status, error) {
 		Name: i.Name, State: run.Phase, Driver: first(i.Driver, ProcessDriver), Endpoint: endpoint(dir, i),
 		Disk: i.Disk, Key: i.Working.Lineage.Key, Ref: i.Working.Lineage.Ref, Origin: i.Working.Origin.Name(), Platform: i.Working.Lineage.Platform,
 		Generation: i.Working.Parent, Cache: cache(i), ReadOnly: i.ReadOnly,
-		SupervisorPID: run.Supervisor.PID, BuildkitdPID: run.Buildkitd.PID, BuildkitVersion: run.BuildkitVersion,
+		SupervisorPID: run.Supervisor.PID, BuildkitdPID: run.Buildkitd.PID, BuildkitVersion: run.BuildkitVersion, Snapshotter: run.Snapshotter,
 		Started: i.Created, UptimeSeconds: h.Now().Sub(i.Created).Seconds(), Crash: run.Crash,
 		ParentCreated: i.Working.Born, Clone: i.Working.Clone, ReadyMillis: run.ReadyMillis, Entitlements: i.Entitlements,
 		Recovered: i.Recovered, Checkpoints: i.Checkpoints,

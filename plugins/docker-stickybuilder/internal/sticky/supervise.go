@@ -154,10 +154,11 @@ func (s *supervisor) runProcess(ctx context.Context, log *os.File) error {
 	if err := s.dir.SaveRun(s.run); err != nil {
 		return err
 	}
-	s.client, s.run.BuildkitVersion, err = daemon.Ready(ctx, s.dir.Socket(), d.Ended, s.inst.ReadyTimeout)
+	c, about, err := daemon.Ready(ctx, s.dir.Socket(), d.Ended, s.inst.ReadyTimeout)
 	if err != nil {
 		return s.explain(err)
 	}
+	s.client, s.run.BuildkitVersion, s.run.Snapshotter = c, about.Version, about.Snapshotter
 	// buildkitd lets everybody in; the directory does not, and nor shall the socket.
 	return os.Chmod(s.dir.Socket(), 0o600)
 }

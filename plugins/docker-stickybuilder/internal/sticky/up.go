@@ -183,6 +183,7 @@ func (h Host) plan(ctx context.Context, dir instance.Dir, o UpOptions) (*plan, e
 		Keep:          o.Keep,
 		MaxBytes:      o.maxBytes(),
 		Config:        o.Config,
+		Snapshotter:   daemon.Snapshotter(o.ConfigText),
 		DriverOptions: o.DriverOptions,
 		Entitlements:  o.Entitlements,
 		Platforms:     o.Platforms,
@@ -256,20 +257,16 @@ func (h Host) fresh(ctx context.Context, dir instance.Dir, o UpOptions, r progre
 			err = errors.Join(err, dir.Remove())
 		}
 	}()
-	pool, err := h.openDisk(inst.Disk, inst.Keep, nil)
+	pool, tidied, err := h.openForUp(ctx, inst)
 	if err != nil {
 		return nil, err
 	}
 	defer pool.Close()
+	notes = append(notes, tidied...)
 	if home, ok := pool.(Remote); ok && !inst.ReadOnly {
 		if err := home.CheckCommit(ctx); err != nil {
 			return nil, err
 		}
-	}
-	if n, err := pool.Sweep(ctx); err != nil {
-		notes = append(notes, err.Error())
-	} else if n > 0 {
-		notes = append(notes, fmt.Sprintf("%d working copies that dead jobs left were removed", n))
 	}
 
 	begun = true // from here on there is something to undo
@@ -308,6 +305,9 @@ func (h Host) fresh(ctx context.Context, dir instance.Dir, o UpOptions, r progre
 	u := upped(StateStarted, dir, inst, run)
 	for _, r := range inst.Recovered {
 		notes = append(notes, r.String())
+	}
+	if slow := copiesLayers(inst, run); slow != "" {
+		notes = append(notes, slow)
 	}
 	u.Notes = append(notes, copied(inst)...)
 	return u, nil

@@ -17,8 +17,8 @@ const readyPoll = 10 * time.Millisecond
 
 // Ready connects to the daemon on socket and waits until it lists a worker,
 // ended is closed, or timeout is over. It returns the connection, which the
-// caller closes, and the daemon's version.
-func Ready(ctx context.Context, socket string, ended <-chan struct{}, timeout time.Duration) (*client.Client, string, error) {
+// caller closes, and what the daemon says of itself.
+func Ready(ctx context.Context, socket string, ended <-chan struct{}, timeout time.Duration) (*client.Client, About, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	var c *client.Client
@@ -29,13 +29,13 @@ func Ready(ctx context.Context, socket string, ended <-chan struct{}, timeout ti
 		if c == nil && answers(ctx, socket) {
 			var err error
 			if c, err = client.New(ctx, "unix://"+socket); err != nil {
-				return nil, "", fmt.Errorf("connecting to buildkitd: %w", err)
+				return nil, About{}, fmt.Errorf("connecting to buildkitd: %w", err)
 			}
 		}
 		if c != nil {
-			version, err := ask(ctx, c)
+			about, err := ask(ctx, c)
 			if err == nil {
-				return c, version, nil
+				return c, about, nil
 			}
 			if ctx.Err() == nil {
 				last = err
@@ -55,23 +55,32 @@ func Ready(ctx context.Context, socket string, ended <-chan struct{}, timeout ti
 		if c != nil {
 			c.Close()
 		}
-		return nil, "", err
+		return nil, About{}, err
 	}
 }
 
+// About is what a daemon says of itself.
+type About struct {
+	Version     string
+	Snapshotter string // of its worker, such as "overlayfs"
+}
+
+// snapshotterLabel is the worker's label that names it.
+const snapshotterLabel = "org.mobyproject.buildkit.worker.snapshotter"
+
 // Answer waits until the daemon behind c lists a worker, at most for timeout, and
-// returns its version.
-func Answer(ctx context.Context, c *client.Client, timeout time.Duration) (version string, err error) {
+// returns what it says of itself.
+func Answer(ctx context.Context, c *client.Client, timeout time.Duration) (about About, err error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	for {
-		if version, err = ask(ctx, c); err == nil {
-			return version, nil
+		if about, err = ask(ctx, c); err == nil {
+			return about, nil
 		}
 		select {
 		case <-time.After(10 * readyPoll):
 		case <-ctx.Done():
-			return "", fmt.Errorf("asking buildkitd: %w", err)
+			return About{}, fmt.Errorf("asking buildkitd: %w", err)
 		}
 	}
 }
@@ -85,13 +94,14 @@ func answers(ctx context.Context, socket string) bool {
 	return err == nil
 }
 
-func ask(ctx context.Context, c *client.Client) (string, error) {
+func ask(ctx context.Context, c *client.Client) (About, error) {
 	workers, err := c.ListWorkers(ctx)
 	if err != nil {
-		return "", err
+		return About{}, err
 	}
 	if len(workers) == 0 {
-		return "", fmt.Errorf("it has no worker")
+		return About{}, fmt.Errorf("it has no worker")
 	}
-	return workers[0].BuildkitVersion.Version, nil
+	w := workers[0]
+	return About{Version: w.BuildkitVersion.Version, Snapshotter: w.Labels[snapshotterLabel]}, nil
 }

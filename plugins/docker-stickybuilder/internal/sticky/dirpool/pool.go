@@ -54,6 +54,10 @@ type Options struct {
 
 	Image bool   // a new pool may make itself a filesystem in a file
 	Mkfs  string // path of mkfs.btrfs, for that; "" if there is none
+
+	// Suits, if set, says why working copies in a directory would be of no use. It is
+	// asked before a pool of plain files is made, and about every other pool that is opened.
+	Suits func(dir string) error
 }
 
 // A Pool is an opened directory of disks.
@@ -127,8 +131,20 @@ func (p *Pool) open() error {
 	if p.why == "" && b.method("") == "copy" {
 		p.why = "it was made of plain files; to have it made anew, remove " + p.home
 	}
-	return nil
+	return p.suits()
 }
+
+// suits asks about the trash, from which any tidier removes what a crash would leave.
+func (p *Pool) suits() error {
+	if p.options.Suits == nil {
+		return nil
+	}
+	return p.options.Suits(p.file("trash"))
+}
+
+// Place is the directory on whose filesystem working copies are, and the one that
+// holds that filesystem in a file, "" if none does.
+func (p *Pool) Place() (dir, backing string) { return p.dir, p.backing() }
 
 // Close lets go of what holds the pool.
 func (p *Pool) Close() error {
@@ -151,6 +167,7 @@ func (p *Pool) create() (poolFile, error) {
 		return f, fault.Hint(errors.New("the directory is not empty and no disk pool"), "name an empty directory, or one that does not exist yet")
 	}
 	// The pool holds root's files, set-uid ones among them: nobody else may enter.
+	fresh := !exists(p.home)
 	if err := os.MkdirAll(p.home, 0o700); err != nil {
 		return f, err
 	}
@@ -162,12 +179,29 @@ func (p *Pool) create() (poolFile, error) {
 		if err := p.makeDirs(); err != nil {
 			return f, err
 		}
+		if err := p.suits(); err != nil {
+			p.unmake(fresh)
+			return f, err
+		}
 	}
 	return f, durable.WriteJSON(filepath.Join(p.home, "pool.json"), f, 0o600)
 }
 
+// unmake removes the directories of a pool that was never one, as far as they are
+// empty.
+func (p *Pool) unmake(home bool) {
+	for _, d := range poolDirs {
+		_ = os.Remove(p.file(d))
+	}
+	if home {
+		_ = os.Remove(p.home)
+	}
+}
+
+var poolDirs = []string{"lineages", "work", "trash"}
+
 func (p *Pool) makeDirs() error {
-	for _, d := range []string{"lineages", "work", "trash"} {
+	for _, d := range poolDirs {
 		if err := os.MkdirAll(p.file(d), 0o700); err != nil {
 			return err
 		}

@@ -449,3 +449,32 @@ func TestTidy(t *testing.T) {
 		t.Errorf("%v, %d in the trash", err, trash())
 	}
 }
+
+// Where working copies would be of no use, no pool is made, and what the user has made
+// stays.
+func TestUnsuited(t *testing.T) {
+	useless := errors.New("useless")
+	o := dirpool.Options{Now: time.Now, Suits: func(dir string) error {
+		if _, err := os.Stat(dir); err != nil {
+			t.Error(err)
+		}
+		return useless
+	}}
+	made := t.TempDir()
+	for _, dir := range []string{filepath.Join(made, "new"), made} {
+		if _, err := dirpool.Open(dir, o); !errors.Is(err, useless) {
+			t.Errorf("%s: %v", dir, err)
+		}
+		if left, err := os.ReadDir(made); err != nil || len(left) > 0 {
+			t.Errorf("%s: left %v, %v", dir, left, err)
+		}
+	}
+	p, err := dirpool.Open(made, dirpool.Options{Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Close()
+	if _, err := dirpool.Open(made, o); !errors.Is(err, useless) {
+		t.Errorf("a pool that exists: %v", err)
+	}
+}

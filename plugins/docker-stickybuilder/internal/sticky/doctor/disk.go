@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -22,29 +21,14 @@ const registryTime = 20 * time.Second
 func (d *Diagnosis) disk(ctx context.Context, o Options) {
 	if o.Disk.Scheme == disk.SchemeOCI {
 		d.registry(ctx, o)
-		return
 	}
-	dir := nearest(o.Disk.Path)
+	dir := tree.Nearest(o.Home)
 	if err := unix.Access(dir, unix.W_OK); err != nil {
 		d.add(Disk, "directory", Missing, fmt.Sprintf("%s cannot be written: %v", dir, err), "name another pool with --disk dir:PATH")
 		return
 	}
 	d.space(dir)
 	d.cloning(o, dir)
-}
-
-// nearest is the longest part of a path that exists.
-func nearest(path string) string {
-	for {
-		if st, err := os.Stat(path); err == nil && st.IsDir() {
-			return path
-		}
-		up := filepath.Dir(path)
-		if up == path {
-			return path
-		}
-		path = up
-	}
 }
 
 // What should be free for a first disk, in bytes.
@@ -55,8 +39,8 @@ func (d *Diagnosis) space(dir string) {
 	switch {
 	case err != nil:
 		d.add(Disk, "space", Warning, err.Error(), "")
-	case s.Exhausted():
-		d.add(Disk, "space", Missing, "the filesystem at "+dir+" is full", "free some, or name a pool elsewhere with --disk dir:PATH")
+	case daemon.Room(s) != nil:
+		d.add(Disk, "space", Missing, fmt.Sprintf("at %s %v", dir, daemon.Room(s)), "free some, or name a pool elsewhere with --disk dir:PATH")
 	case s.Bytes < enough:
 		d.add(Disk, "space", Warning, fmt.Sprintf("%.1f GB are free at %s", float64(s.Bytes)/1e9, dir), "free some, or bound the disk with --max-size")
 	default:
@@ -79,19 +63,25 @@ func (d *Diagnosis) cloning(o Options, dir string) {
 	case unix.XFS_SUPER_MAGIC:
 		otherwise = "every job clones its disk file by file"
 	}
-	if file := daemon.Find(o.Path, "mkfs.btrfs"); file == "" {
-		d.add(Disk, "cloning", Warning, "mkfs.btrfs is not installed: "+otherwise, "apt-get install btrfs-progs, or put the pool on btrfs")
-		return
-	}
-	if _, err := os.Stat("/dev/loop-control"); err != nil {
-		d.add(Disk, "cloning", Warning, "there are no loop devices: "+otherwise, "modprobe loop; in a container, run it with --privileged, or put the pool on btrfs")
-		return
-	}
-	if b, err := os.ReadFile("/proc/filesystems"); err == nil && !hasLine(string(b), "btrfs") {
-		d.add(Disk, "cloning", Warning, "the kernel has not loaded btrfs: "+otherwise, "modprobe btrfs")
+	if why, hint := noImage(o); why != "" {
+		d.add(Disk, "cloning", Warning, why+": "+otherwise, hint)
 		return
 	}
 	d.add(Disk, "cloning", OK, "by snapshots, in a file with btrfs", "")
+}
+
+// noImage says why a pool could not be in a file of its own, "" if it can.
+func noImage(o Options) (why, hint string) {
+	if daemon.Find(o.Path, "mkfs.btrfs") == "" {
+		return "mkfs.btrfs is not installed", "apt-get install btrfs-progs, or put the pool on btrfs"
+	}
+	if _, err := os.Stat("/dev/loop-control"); err != nil {
+		return "there are no loop devices", "modprobe loop; in a container, run it with --privileged, or put the pool on btrfs"
+	}
+	if b, err := os.ReadFile("/proc/filesystems"); err == nil && !hasLine(string(b), "btrfs") {
+		return "the kernel has not loaded btrfs", "modprobe btrfs"
+	}
+	return "", ""
 }
 
 func (d *Diagnosis) registry(ctx context.Context, o Options) {

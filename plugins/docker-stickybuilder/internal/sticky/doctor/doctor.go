@@ -12,13 +12,15 @@ import (
 
 // Options say what to look at.
 type Options struct {
-	Path      string   // PATH
-	IsRoot    bool     //
-	Buildkitd string   // "" means the one on PATH
-	Engine    string   // address of the docker engine
-	Buildx    []string // command line of docker buildx, nil if there is none
-	Image     string   // of the container; "" means buildx's default
+	Path      string                 // PATH
+	IsRoot    bool                   //
+	Overlay   func(dir string) error // daemon.CheckOverlay
+	Buildkitd string                 // "" means the one on PATH
+	Engine    string                 // address of the docker engine
+	Buildx    []string               // command line of docker buildx, nil if there is none
+	Image     string                 // of the container; "" means buildx's default
 	Disk      disk.Spec
+	Home      string // directory of the pool that holds the disk, or this machine's part of it
 
 	Keychain  authn.Keychain
 	UserAgent string

@@ -23,14 +23,6 @@ func (d *Diagnosis) machine(o Options) {
 		d.add(Machine, "root", Missing, "the command does not run as root, whose the files on a disk are", "run it as root: sudo docker stickybuilder up")
 	}
 	d.capabilities()
-	switch b, err := os.ReadFile("/proc/filesystems"); {
-	case err != nil:
-		d.add(Machine, "overlayfs", Warning, "whether the kernel has it cannot be told: "+err.Error(), "")
-	case regexp.MustCompile(`(?m)\toverlay$`).Match(b):
-		d.add(Machine, "overlayfs", OK, "the kernel has it", "")
-	default:
-		d.add(Machine, "overlayfs", Warning, "the kernel has not loaded it: BuildKit would copy instead", "load it: modprobe overlay")
-	}
 	d.add(Machine, "cgroups", OK, cgroups(), "")
 	d.userNamespaces()
 }
@@ -105,6 +97,7 @@ func (d *Diagnosis) process(ctx context.Context, o Options) {
 	} else {
 		d.version(ctx, "runc", daemon.Find(o.Path, "buildkit-runc", "runc"))
 	}
+	d.overlay(o)
 }
 
 var versionPattern = regexp.MustCompile(`\bv?(\d+)\.(\d+)\.\d+\S*`)

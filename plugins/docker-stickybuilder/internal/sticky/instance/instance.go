@@ -43,7 +43,9 @@ type Instance struct {
 	Buildkitd string       `json:"buildkitd,omitempty"` // of the process driver
 	Container *Container   `json:"container,omitempty"` // of the docker-container driver
 	Config    string       `json:"config,omitempty"`    // --config, absolute
-	Created   time.Time    `json:"created"`
+
+	Snapshotter string    `json:"snapshotter,omitempty"` // that the configuration names
+	Created     time.Time `json:"created"`
 
 	DriverOptions map[string]string `json:"driverOptions,omitempty"`
 	Entitlements  []string          `json:"entitlements,omitempty"` // that builds may ask for
@@ -154,6 +156,7 @@ type Run struct {
 	Buildkitd       process.ID `json:"buildkitd"`
 	Namespace       string     `json:"namespace"` // mount namespace of buildkitd
 	BuildkitVersion string     `json:"buildkitVersion,omitempty"`
+	Snapshotter     string     `json:"snapshotter,omitempty"`
 	ReadyMillis     int64      `json:"readyMilliseconds,omitempty"`
 	Crash           string     `json:"crash,omitempty"`
 	Moved           int64      `json:"moved,omitempty"` // bytes of the commit so far

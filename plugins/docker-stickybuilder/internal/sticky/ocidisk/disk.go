@@ -101,6 +101,9 @@ func Open(repository string, o Options) (*Disk, error) {
 // Close lets go of what holds the pool.
 func (d *Disk) Close() error { return d.pool.Close() }
 
+// Place is where on this machine working copies are, as dirpool's.
+func (d *Disk) Place() (dir, backing string) { return d.pool.Place() }
+
 // Tidy takes apart what was removed from this machine's part of the disk.
 func (d *Disk) Tidy(ctx context.Context) error { return d.pool.Tidy(ctx) }
 

@@ -3,6 +3,7 @@ package tree
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
@@ -32,6 +33,20 @@ func Free(path string) (Space, error) {
 		s.Inodes = -1
 	}
 	return s, nil
+}
+
+// Nearest is the longest part of a path that is a directory.
+func Nearest(path string) string {
+	for {
+		if st, err := os.Stat(path); err == nil && st.IsDir() {
+			return path
+		}
+		up := filepath.Dir(path)
+		if up == path {
+			return path
+		}
+		path = up
+	}
 }
 
 // Short says, as an error, that a tree of the given size does not fit, with a

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// refused runs an up that has to fail with words of its error and of its hint, and to
+// leave nothing.
+func (j *job) refused(says, hint string, args ...string) {
+	j.t.Helper()
+	_, err := j.run("docker-stickybuilder", append([]string{"up"}, args...)...)
+	if err == nil || !strings.Contains(err.Error(), says) || !strings.Contains(err.Error(), "hint: ") || !strings.Contains(err.Error(), hint) {
+		j.t.Errorf("up %v: %v", args, err)
+	}
+	j.nothingLeft()
+}
+
+// A builder is not begun where its disk would be full at once, or BuildKit would copy
+// every layer, unless the user wants that.
+func TestUnsuitedPools(t *testing.T) {
+	j := newJob(t)
+	top := t.TempDir()
+	mount := func(name, kind, options string) string {
+		dir := filepath.Join(top, name)
+		if err := errors.Join(os.MkdirAll(dir, 0o700), syscall.Mount(kind, dir, kind, 0, options)); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
+		return dir
+	}
+	j.pool = filepath.Join(mount("small", "tmpfs", "size=16k"), "pool")
+	j.refused("16 KiB are free, and a builder needs 64 MiB", "name a pool elsewhere", "--disk", "dir:"+j.pool)
+
+	for _, dir := range []string{"lower", "upper", "work"} {
+		if err := os.Mkdir(filepath.Join(top, dir), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	merged := mount("merged", "overlay", "lowerdir="+filepath.Join(top, "lower")+",upperdir="+filepath.Join(top, "upper")+",workdir="+filepath.Join(top, "work"))
+	// A pool of plain files; a new one would make itself a filesystem.
+	j.pool = filepath.Join(merged, "pool")
+	for _, dir := range []string{"lineages", "work", "trash"} {
+		if err := os.MkdirAll(filepath.Join(j.pool, dir), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(j.pool, "pool.json"), []byte(`{"format":1}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	j.refused("cannot hold its layers: invalid argument", `snapshotter = "native"`, "--disk", "dir:"+j.pool)
+
+	config := filepath.Join(top, "buildkitd.toml")
+	if err := os.WriteFile(config, []byte("[worker.oci]\nsnapshotter = \"native\"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var u struct{ Mode, Snapshotter string }
+	j.sticky(&u, "up", "--disk", "dir:"+j.pool, "--key", "k", "--config", config)
+	if u.Mode != "sticky" || u.Snapshotter != "native" {
+		t.Errorf("%+v", u)
+	}
+	j.mustBuild()
+	var r struct {
+		report
+		Snapshotter string
+		Notes       []string
+	}
+	j.sticky(&r, "down")
+	if r.Decision != "commit" || r.Snapshotter != "native" || strings.Contains(strings.Join(r.Notes, " "), "copies every layer") {
+		t.Errorf("%+v", r)
+	}
+	j.nothingLeft()
+}
