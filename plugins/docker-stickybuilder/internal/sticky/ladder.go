@@ -39,6 +39,13 @@ func (l *ladder) climb(ctx context.Context) error {
 	for rung := 0; ; rung++ {
 		l.options.Empty = l.options.Empty || rung >= maxRungs
 		lock, err := l.lend(ctx)
+		if spoilt := (*disk.Spoilt)(nil); errors.As(err, &spoilt) && ctx.Err() == nil {
+			l.fetched = append(l.fetched, spoilt.ID) // once more would be no other
+			if err := l.giveUp(ctx, disk.Working{Lineage: spoilt.Lineage, Parent: spoilt.ID}, spoilt); err != nil {
+				return err
+			}
+			continue
+		}
 		if err != nil {
 			return err
 		}

@@ -32,6 +32,13 @@ func (d *Disk) has(ctx context.Context, id string) bool {
 	return err == nil && g != nil
 }
 
+// halfway reports whether a generation is among those of the pool, and not the head that it
+// should be: somebody was killed between the two.
+func (d *Disk) halfway(ctx context.Context, id string) bool {
+	ids, err := d.pool.Generations(ctx, local(id))
+	return err == nil && len(ids) > 0 && !d.has(ctx, id)
+}
+
 // unsynced is the file that says at which start of the machine a generation was fetched,
 // until it is known to be on the disk itself.
 const unsynced = "boot"
@@ -95,6 +102,8 @@ func (d *Disk) loadTree(ctx context.Context, m *manifest, got func(int)) (*treei
 	t, err := treeindex.Decode(parts)
 	if errors.Is(err, treeindex.ErrNewer) {
 		err = newer(fmt.Errorf("%w: %w", disk.ErrNewer, err))
+	} else if err != nil {
+		err = fmt.Errorf("%w: %w", disk.ErrBad, err)
 	}
 	return t, parts, err
 }
@@ -260,7 +269,7 @@ func (d *Disk) evict(ctx context.Context, limit int64) (removed int, err error) 
 
 // drop removes a generation from the pool; disk.ErrInUse while a job uses it.
 func (d *Disk) drop(ctx context.Context, id string) error {
-	if d.has(ctx, id) {
+	if d.has(ctx, id) || d.halfway(ctx, id) {
 		if err := d.pool.RemoveLineage(ctx, local(id)); err != nil {
 			return err
 		}

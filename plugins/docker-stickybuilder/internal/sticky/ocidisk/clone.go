@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/chunk"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disk"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/durable"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/registry"
@@ -119,19 +120,26 @@ func (d *Disk) look(ctx context.Context, l, from disk.Lineage, step progress.Ste
 }
 
 // fetch makes sure that a head is in the pool. A head that is collected meanwhile has a
-// successor, which is returned.
+// successor, which is returned. A disk.Spoilt says that the registry does not have it as it
+// was committed.
 func (d *Disk) fetch(ctx context.Context, l disk.Lineage, m *manifest, step progress.Step) (*manifest, error) {
 	for try := 0; ; try++ {
 		err := d.restore(ctx, m, step)
 		if err == nil {
 			return m, nil
 		}
+		if errors.Is(err, disk.ErrBad) || errors.Is(err, chunk.ErrCorrupt) {
+			return nil, &disk.Spoilt{Lineage: l, ID: m.id(), Err: err}
+		}
 		if !errors.Is(err, registry.ErrNotFound) || try >= 2 {
 			return nil, err
 		}
 		next, headErr := d.head(ctx, l)
-		if headErr != nil || next.record == nil || next.id() == m.id() {
+		switch {
+		case headErr != nil || next.record == nil:
 			return nil, errors.Join(err, headErr)
+		case next.id() == m.id():
+			return nil, &disk.Spoilt{Lineage: l, ID: m.id(), Err: err}
 		}
 		m = next
 	}

@@ -179,7 +179,8 @@ func (d *Disk) settled(ctx context.Context, c claim, wait time.Duration) (*manif
 
 // setHead moves the head on purpose, with a marker that tells jobs under way.
 func (d *Disk) setHead(ctx context.Context, l disk.Lineage, now listing, to string) error {
-	note, err := marker(l, "the head was moved to "+orNone(to))
+	// Equal manifests would have one digest, and go when the other one is removed.
+	note, err := marker(l, fmt.Sprintf("move %d of the head on purpose: to %s", now.resets+1, orNone(to)))
 	if err != nil {
 		return err
 	}

@@ -200,10 +200,14 @@ func (m *manifest) readLayers(layers []ocispec.Descriptor) error {
 			m.packs[id] = true
 		}
 	}
+	var total int64
 	for _, d := range m.record.Index {
 		part, ok := index[digest.Digest(d)]
 		if !ok {
 			return errors.New("a part of the tree index is missing")
+		}
+		if total += part.Size; total > treeindex.MaxParts {
+			return errors.New("the tree index is too big")
 		}
 		m.parts = append(m.parts, part)
 	}

@@ -45,6 +45,9 @@ func (d *Disk) restore(ctx context.Context, m *manifest, step progress.Step) (er
 	if err != nil {
 		return err
 	}
+	if err := checkRoot(next); err != nil {
+		return fmt.Errorf("%w: %w", disk.ErrBad, err)
+	}
 	r, lock, err := d.resume(ctx, m)
 	if err != nil {
 		return err
@@ -123,6 +126,11 @@ func (d *Disk) begin(ctx context.Context, m *manifest, next *treeindex.Tree, ste
 	at := local("none")
 	if r.Base != "" {
 		at = local(r.Base)
+	}
+	if d.halfway(ctx, m.id()) {
+		if err := d.drop(ctx, m.id()); err != nil {
+			return nil, nil, err
+		}
 	}
 	w, lock, err := d.pool.Clone(ctx, local(m.id()), at, m.id(), step)
 	if err != nil {

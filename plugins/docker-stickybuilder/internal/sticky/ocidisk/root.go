@@ -1,9 +1,11 @@
 package ocidisk
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/chunk"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/treeindex"
 )
 
 // notState reports whether a path below a BuildKit root is nothing that the next job
@@ -23,6 +25,37 @@ func notState(path string) bool {
 		return part[1] == "snapshots" && part[2] == "snapshots" && part[4] == "work"
 	}
 	return false
+}
+
+// checkRoot refuses a tree that has anything but files and directories where buildkitd
+// itself opens, makes and removes them: by a link there it would do so elsewhere on this
+// machine. What is in a snapshot is a build's, and only ever seen from inside.
+func checkRoot(t *treeindex.Tree) error {
+	for i := range t.Entries {
+		e := &t.Entries[i]
+		kind := e.Kind
+		if kind == treeindex.Hardlink {
+			kind = t.Find(e.Target).Kind
+		}
+		switch kind {
+		case treeindex.File, treeindex.Dir, treeindex.Socket:
+			continue
+		}
+		if !inSnapshot(e.Path) {
+			return fmt.Errorf("%q: there is no file or directory, but a link, device or fifo", e.Path)
+		}
+	}
+	return nil
+}
+
+// inSnapshot reports whether a path is of a root filesystem that a build sees. The native
+// snapshotter has that in the snapshot's directory, and all others in fs below it.
+func inSnapshot(path string) bool {
+	part := strings.SplitN(path, "/", 6)
+	if len(part) < 5 || part[1] != "snapshots" || part[2] != "snapshots" {
+		return false
+	}
+	return strings.HasSuffix(part[0], "-native") || (len(part) == 6 && part[4] == "fs")
 }
 
 // endsDatabases reports whether a path is the last database of a worker: what follows in

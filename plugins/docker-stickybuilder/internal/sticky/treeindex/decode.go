@@ -52,10 +52,11 @@ func Decode(parts [][]byte) (*Tree, error) {
 
 // A decoder reads parts one after the other.
 type decoder struct {
-	tree  *Tree
-	packs map[chunk.ID]*chunk.Pack // one for all parts
-	total int
-	dirs  []string // that the next entry may be in: each is in the one before
+	tree   *Tree
+	packs  map[chunk.ID]*chunk.Pack // one for all parts
+	total  int
+	pieces int      // of all files
+	dirs   []string // that the next entry may be in: each is in the one before
 
 	in     []byte
 	err    error
@@ -162,7 +163,11 @@ func (d *decoder) entry(last string) (e Entry) {
 		d.fail(errors.New("it has too many attributes"))
 	}
 	for ; n > 0 && d.err == nil; n-- {
-		e.Xattrs = append(e.Xattrs, Xattr{d.text(maxName), d.text(maxXattr)})
+		x := Xattr{d.text(maxName), d.text(maxXattr)}
+		if last := len(e.Xattrs) - 1; x.Name == "" || (last >= 0 && e.Xattrs[last].Name >= x.Name) {
+			d.fail(errors.New("its attributes are out of order"))
+		}
+		e.Xattrs = append(e.Xattrs, x)
 	}
 	switch e.Kind {
 	case File:
@@ -199,6 +204,10 @@ func (d *decoder) content(e *Entry) {
 			return
 		}
 		end += int64(c.size)
+		if d.pieces++; d.pieces > maxPieces {
+			d.fail(errors.New("its files have too many pieces"))
+			return
+		}
 		e.Content = append(e.Content, Piece{Hole: hole, Size: c.size, ID: c.id})
 	}
 }

@@ -23,8 +23,11 @@ const (
 	maxAllRaw = 2 << 30   // of all parts of a tree
 )
 
-// MaxPart is the size of the biggest part in bytes.
-const MaxPart = maxRaw
+// MaxPart is the size of the biggest part in bytes, and MaxParts of all parts of a tree.
+const (
+	MaxPart  = maxRaw
+	MaxParts = maxAllRaw
+)
 
 // Encode returns the parts of a tree, each of which is a blob. Equal trees have
 // equal parts. cut, which may be nil, says after which other paths a part shall end.

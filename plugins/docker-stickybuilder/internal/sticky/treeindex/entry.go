@@ -33,6 +33,7 @@ const (
 	maxXattrs       = 1024
 	maxXattr        = 64 << 10
 	maxEntries      = 1 << 25
+	maxPieces       = 1 << 25 // of all files; two bytes of an index make one
 )
 
 // An Entry is one name in a tree.
