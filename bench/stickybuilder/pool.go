@@ -53,7 +53,7 @@ func withPool(ctx context.Context, b *bed.Bed, pool string, measure func(p place
 // mountPool mounts an empty filesystem for a pool.
 func mountPool(ctx context.Context, b *bed.Bed, pool string) (dir string, unmount func() error, err error) {
 	mkfs := map[string]string{"ext4": "mkfs.ext4", "copy": "mkfs.ext4", "xfs": "mkfs.xfs", "btrfs": "mkfs.btrfs"}[pool]
-	top, err := b.Work("pool")
+	top, err := os.MkdirTemp(b.Scratch, "pool-")
 	if err != nil {
 		return "", nil, err
 	}

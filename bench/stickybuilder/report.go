@@ -93,7 +93,7 @@ func (r *Results) markdown() string {
 const (
 	jobsNote = `A job brings a builder up, builds and pushes, and takes it down so that the next machine has what the contestant keeps. Medians
 over the runs. "×" is a multiple of the whole second job of ` + "`docker stickybuilder`" + ` on a pool of this machine.`
-	scalingNote     = "`up` to the first usable builder, and `down` with a commit, in seconds; \"clone\" and buildkitd's own start are parts of `up`. Medians."
+	scalingNote     = "`up` to the first usable builder, and `down` with a commit, in seconds; \"beyond\" is what `up` takes besides buildkitd's own start, \"clone\" a part of that. Medians; all disks and buildx take turns. The disks are synthetic: the size is allocated in extents that are not written; each of the files has 1 MB with four written blocks of 4 kB, and holes between them."
 	checkpointsNote = "`docker stickybuilder commit` while a build marks the time every 10 ms: the largest gap between two marks in the seconds that a checkpoint touches, and in all others. With `--max-pause 1m`: by default one that would take longer than a second is given up."
 	registryNote    = "\"×\" is a multiple of the bytes that the job has written. A restore is the clone in `up` on a machine that has nothing; \"of raw\" is its speed, as a part of that of fetching the same blobs and nothing else."
 )

@@ -27,58 +27,97 @@ type ScalingRow struct {
 const bootstrap = "buildx create --bootstrap"
 
 // scaling clones and commits disks of growing size, and has buildx make a builder of its
-// own in turns with that.
+// own. All take turns, so that what else the machine does befalls all of them.
 func scaling(ctx context.Context, b *bed.Bed, o options) ([]ScalingRow, error) {
-	var rows []ScalingRow
-	other := ScalingRow{Pool: bootstrap}
+	var all []*scaled
 	for _, pool := range o.pools {
 		for _, gb := range o.sizes {
-			if pool == "copy" && gb > o.copied {
-				continue
+			if pool != "copy" || gb <= o.copied {
+				all = append(all, &scaled{row: ScalingRow{Pool: pool, GB: gb, Files: int(gb * float64(o.files))}})
 			}
-			row, err := scale(ctx, b, o, pool, gb, &other)
-			if err != nil {
-				return nil, fmt.Errorf("a disk of %g GB on %s: %w", gb, pool, err)
-			}
-			rows = append(rows, *row)
-			b.Log("  %s, %g GB: up %s, of which %s by clone (%s); down %s; buildx create %s", pool, gb,
-				round(median(row.Up)), round(median(row.Clone)), row.Method, round(median(row.Down)), round(median(other.Up)))
 		}
+	}
+	other := ScalingRow{Pool: bootstrap}
+	if err := prepare(ctx, b, all, func() error {
+		for range o.repeat {
+			for _, s := range all {
+				if err := s.once(ctx, b); err != nil {
+					return fmt.Errorf("a disk of %g GB on %s: %w", s.row.GB, s.row.Pool, err)
+				}
+				if err := bootstrapOnce(ctx, s.place, &other); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}); err != nil {
+		return nil, err
+	}
+	var rows []ScalingRow
+	for _, s := range all {
+		b.Log("  %s, %g GB: up %s, of which %s by clone (%s) and %s by buildkitd; down %s; buildx create %s", s.row.Pool, s.row.GB,
+			round(median(s.row.Up)), round(median(s.row.Clone)), s.row.Method, round(median(s.row.Ready)), round(median(s.row.Down)), round(median(other.Up)))
+		rows = append(rows, s.row)
 	}
 	return append(rows, other), nil
 }
 
-func scale(ctx context.Context, b *bed.Bed, o options, pool string, gb float64, other *ScalingRow) (*ScalingRow, error) {
-	row := &ScalingRow{Pool: pool, GB: gb, Files: int(gb * float64(o.files))}
-	return row, withPool(ctx, b, pool, func(p place, disk string) error {
-		if _, _, err := stickyUp(ctx, b, disk, p.toml, "--max-size", "0"); err != nil {
+// scaled is a disk that is ready to be cloned.
+type scaled struct {
+	row   ScalingRow
+	place place
+	disk  string // --disk
+}
+
+// roomy is a bound that no disk comes near to, so that nothing is pruned.
+const roomy = "200GB"
+
+// prepare fills all disks, each in a pool of its own, and then runs measure.
+func prepare(ctx context.Context, b *bed.Bed, all []*scaled, measure func() error) error {
+	if len(all) == 0 {
+		return measure()
+	}
+	s := all[0]
+	return withPool(ctx, b, s.row.Pool, func(p place, disk string) error {
+		s.place, s.disk = p, disk
+		if _, _, err := stickyUp(ctx, b, disk, p.toml, "--max-size", roomy); err != nil {
 			return err
 		}
-		if err := fillDisk(ctx, b, pool, gb, row.Files); err != nil {
+		if err := fillDisk(ctx, b, s.row.Pool, s.row.GB, s.row.Files); err != nil {
 			return err
 		}
 		if _, err := stickyDown(ctx, b); err != nil {
 			return err
 		}
-		for range o.repeat {
-			u, up, err := stickyUp(ctx, b, disk, p.toml, "--max-size", "0")
-			if err != nil {
-				return err
-			}
-			down, err := stickyDown(ctx, b, "--commit", "always")
-			if err != nil {
-				return err
-			}
-			row.Method = u.Clone.Method
-			row.Up, row.Down = append(row.Up, up.Wall), append(row.Down, down.wall)
-			row.Clone = append(row.Clone, time.Duration(u.Clone.Milliseconds)*time.Millisecond)
-			row.Ready = append(row.Ready, time.Duration(u.ReadyMillis)*time.Millisecond)
-			if err := bootstrapOnce(ctx, p, other); err != nil {
-				return err
-			}
-		}
-		return nil
+		b.Log("  %s, %g GB: filled", s.row.Pool, s.row.GB)
+		return prepare(ctx, b, all[1:], measure)
 	})
+}
+
+func (s *scaled) once(ctx context.Context, b *bed.Bed) error {
+	u, up, err := stickyUp(ctx, b, s.disk, s.place.toml, "--max-size", roomy)
+	if err != nil {
+		return err
+	}
+	down, err := stickyDown(ctx, b, "--commit", "always")
+	if err != nil {
+		return err
+	}
+	row := &s.row
+	row.Method = u.Clone.Method
+	row.Up, row.Down = append(row.Up, up.Wall), append(row.Down, down.wall)
+	row.Clone = append(row.Clone, time.Duration(u.Clone.Milliseconds)*time.Millisecond)
+	row.Ready = append(row.Ready, time.Duration(u.ReadyMillis)*time.Millisecond)
+	return nil
+}
+
+// beyond is what up took besides buildkitd's own start, in each run.
+func (r ScalingRow) beyond() []time.Duration {
+	var out []time.Duration
+	for i := range min(len(r.Up), len(r.Ready)) {
+		out = append(out, r.Up[i]-r.Ready[i])
+	}
+	return out
 }
 
 func bootstrapOnce(ctx context.Context, p place, row *ScalingRow) error {
@@ -91,8 +130,19 @@ func bootstrapOnce(ctx context.Context, p place, row *ScalingRow) error {
 	return errors.Join(err, rmErr)
 }
 
-// fillDisk has a build leave files and extents. On filesystems where an extent
-// can be there without having been written it takes no space of this machine's.
+// Of each file four blocks are written, so that it has four extents, with holes between
+// them: what a disk holds in metadata grows with it, and what it takes of this machine's
+// disk is a fiftieth of its size.
+const (
+	fileSize   = 1 << 20
+	fileBlocks = 4
+)
+
+const writeFilesScript = `for $i (1..%d) { $d = int($i / 1000); mkdir "d$d"; open(F, ">", "d$d/f$i") or die; ` +
+	`for $k (0..%d) { sysseek(F, $k * %d, 0); syswrite(F, "x" x 4096) or die } truncate(F, %d) or die; close(F) or die }`
+
+// fillDisk has a build leave files and, on filesystems where an extent can be there
+// without having been written, large ones that make up the size.
 func fillDisk(ctx context.Context, b *bed.Bed, pool string, gb float64, files int) error {
 	src, err := b.Work("src")
 	if err != nil {
@@ -103,7 +153,8 @@ func fillDisk(ctx context.Context, b *bed.Bed, pool string, gb float64, files in
 	if pool == "copy" {
 		large = fmt.Sprintf("head -c %d /dev/urandom > /large", bytes)
 	}
-	text := fmt.Sprintf("FROM %s\nRUN mkdir /many && cd /many && seq %d | split -l 20 -a 5 --additional-suffix=.txt - f\nRUN %s\n", b.Base, 20*files, large)
+	script := fmt.Sprintf(writeFilesScript, files, fileBlocks-1, fileSize/fileBlocks, fileSize)
+	text := fmt.Sprintf("FROM %s\nRUN mkdir /many && cd /many && perl -e '%s'\nRUN %s\n", b.Base, script, large)
 	if err := writeFiles(src, map[string]string{"Dockerfile": text}); err != nil {
 		return err
 	}
@@ -134,10 +185,10 @@ func scalingMarkdown(rows []ScalingRow) string {
 		}
 		cells = append(cells, []string{
 			title, files, r.Method, markdown.Seconds(median(r.Up)), markdown.Ratio(median(r.Up), base),
-			milliseconds(r.Clone), milliseconds(r.Ready), markdown.Seconds(median(r.Down)),
+			milliseconds(r.Ready), milliseconds(r.beyond()), milliseconds(r.Clone), markdown.Seconds(median(r.Down)),
 		})
 	}
-	return markdown.Table([]string{"pool on", "files", "clone by", "up s", "× buildx", "clone ms", "buildkitd ms", "down s"}, cells)
+	return markdown.Table([]string{"pool on", "files", "clone by", "up s", "× buildx", "buildkitd ms", "beyond ms", "clone ms", "down s"}, cells)
 }
 
 func milliseconds(all []time.Duration) string {
