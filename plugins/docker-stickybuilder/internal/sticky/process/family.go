@@ -76,8 +76,10 @@ func KillChildren() int {
 	return killed
 }
 
+// A process that was killed lives on until it has done the system call that it is in,
+// and on a busy machine for a while before that.
 const (
-	killRounds = 100
+	killRounds = 500
 	killPause  = 10 * time.Millisecond
 )
 
@@ -85,20 +87,25 @@ const (
 // "/docker-stickybuilder/x", or below it, and then removes the emptied groups,
 // under cgroup v1 and v2 alike. It returns how many processes were killed.
 func KillCgroup(path string) int {
-	killed := 0
+	killed := map[ID]bool{}
 	for range killRounds {
-		for _, id := range inCgroup(path) {
-			if id.Signal(unix.SIGKILL) == nil {
-				killed++
-			}
-		}
+		kill(inCgroup(path), killed)
 		// A group can only be removed once its last process is all gone.
 		if removeCgroup(path) {
 			break
 		}
 		time.Sleep(killPause)
 	}
-	return killed
+	return len(killed)
+}
+
+// kill notes those that it has killed.
+func kill(all []ID, killed map[ID]bool) {
+	for _, id := range all {
+		if id.Signal(unix.SIGKILL) == nil {
+			killed[id] = true
+		}
+	}
 }
 
 func inCgroup(path string) []ID {
@@ -164,15 +171,29 @@ func Namespace(pid int) string {
 
 // KillUsers kills the processes in the given mount namespace that have a path
 // below dir among their arguments: the OCI runtimes that a dead daemon has left,
-// which are in no control group of its. It returns how many were killed.
+// which are in no control group of its. It returns when they have ended, and can make
+// no control group any more, and tells how many were killed.
 //
 // A number alone would not do, since the kernel gives it to another namespace
 // when the first one is gone.
 func KillUsers(namespace, dir string) int {
-	killed := 0
+	killed := map[ID]bool{}
 	if namespace == "" || namespace == Namespace(os.Getpid()) || dir == "" {
 		return 0
 	}
+	for range killRounds {
+		left := users(namespace, dir)
+		if len(left) == 0 {
+			break
+		}
+		kill(left, killed)
+		time.Sleep(killPause)
+	}
+	return len(killed)
+}
+
+func users(namespace, dir string) []ID {
+	var out []ID
 	for _, pid := range all() {
 		if Namespace(pid) != namespace {
 			continue
@@ -182,14 +203,11 @@ func KillUsers(namespace, dir string) int {
 			continue
 		}
 		args, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")
-		if err != nil || !hasArg(string(args), dir) {
-			continue
-		}
-		if id.Signal(unix.SIGKILL) == nil {
-			killed++
+		if err == nil && hasArg(string(args), dir) {
+			out = append(out, id)
 		}
 	}
-	return killed
+	return out
 }
 
 func hasArg(cmdline, dir string) bool {
