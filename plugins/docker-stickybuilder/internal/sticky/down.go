@@ -190,13 +190,17 @@ func (h Host) takeReport(ctx context.Context, dir instance.Dir, i *instance.Inst
 	return report, failed, err
 }
 
+// killedWait is for a process that was killed to be gone. On a disk that is slow or busy
+// it may have to wait for that first.
+const killedWait = time.Minute
+
 func (h Host) replaceSupervisor(ctx context.Context, dir instance.Dir, i *instance.Instance, stop instance.Stop) (*Report, error, error) {
 	run, err := dir.LoadRun()
 	if err != nil {
 		return nil, nil, err
 	}
 	// The daemon dies with its supervisor; make sure that it has.
-	if _, err := run.Buildkitd.Stop(ctx, process.Rung{Signal: unix.SIGKILL, Wait: 10 * time.Second}); err != nil {
+	if _, err := run.Buildkitd.Stop(ctx, process.Rung{Signal: unix.SIGKILL, Wait: killedWait}); err != nil {
 		return nil, nil, err
 	}
 	if err := removeContainer(ctx, dir, i); err != nil {

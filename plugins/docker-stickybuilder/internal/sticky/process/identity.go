@@ -36,7 +36,9 @@ func Identify(pid int) (ID, error) {
 	return ID{PID: pid, Start: st.start, Boot: boot}, nil
 }
 
-// Alive reports whether the process still runs; a zombie does not.
+// Alive reports whether the process still runs. A zombie does not, unless it is only the
+// first thread: others of a process that was killed may still be in the kernel, waiting
+// for a disk, and hold all files and locks until then.
 func (id ID) Alive() bool {
 	if id.IsZero() {
 		return false
@@ -46,7 +48,7 @@ func (id ID) Alive() bool {
 		return false
 	}
 	st, err := readStat(id.PID)
-	return err == nil && st.start == id.Start && st.state != 'Z' && st.state != 'X'
+	return err == nil && st.start == id.Start && st.state != 'X' && (st.state != 'Z' || st.threads > 1)
 }
 
 func bootID() (string, error) {
@@ -55,9 +57,10 @@ func bootID() (string, error) {
 }
 
 type stat struct {
-	state byte
-	ppid  int
-	start uint64
+	state   byte
+	ppid    int
+	threads int // those that have ended do not count, but for the first one
+	start   uint64
 }
 
 func readStat(pid int) (stat, error) {
@@ -78,7 +81,7 @@ func parseStat(b []byte) (stat, error) {
 		return stat{}, errStat
 	}
 	fields := strings.Fields(string(b[i+1:]))
-	const state, ppid, start = 0, 1, 19 // fields 3, 4 and 22
+	const state, ppid, threads, start = 0, 1, 17, 19 // fields 3, 4, 20 and 22
 	if len(fields) <= start || len(fields[state]) != 1 {
 		return stat{}, errStat
 	}
@@ -86,9 +89,13 @@ func parseStat(b []byte) (stat, error) {
 	if err != nil {
 		return stat{}, fmt.Errorf("%w: %w", errStat, err)
 	}
+	n, err := strconv.Atoi(fields[threads])
+	if err != nil {
+		return stat{}, fmt.Errorf("%w: %w", errStat, err)
+	}
 	s, err := strconv.ParseUint(fields[start], 10, 64)
 	if err != nil {
 		return stat{}, fmt.Errorf("%w: %w", errStat, err)
 	}
-	return stat{state: fields[state][0], ppid: p, start: s}, nil
+	return stat{state: fields[state][0], ppid: p, threads: n, start: s}, nil
 }

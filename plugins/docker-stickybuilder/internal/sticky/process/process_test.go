@@ -20,8 +20,8 @@ func TestParseStat(t *testing.T) {
 		want stat
 		ok   bool
 	}{
-		"plain":            {"42 (buildkitd) S" + rest, stat{'S', 1, 987654}, true},
-		"name with spaces": {"42 (a b) c) Z) R" + rest, stat{'R', 1, 987654}, true},
+		"plain":            {"42 (buildkitd) S" + rest, stat{'S', 1, 17, 987654}, true},
+		"name with spaces": {"42 (a b) c) Z) R" + rest, stat{'R', 1, 17, 987654}, true},
 		"empty":            {"", stat{}, false},
 		"cut off":          {"42 (x) S 1 2 3", stat{}, false},
 		"no number":        {"42 (x) S x 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20", stat{}, false},
