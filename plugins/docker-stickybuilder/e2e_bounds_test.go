@@ -53,7 +53,7 @@ func churn(t *testing.T, args ...string) (pruned int64) {
 		}
 		var r bounded
 		j.sticky(&r, "down")
-		if r.Decision != "commit" || r.Bytes == 0 || r.Bytes > bound {
+		if r.Decision != "commit" || r.Bytes > bound { // on a busy machine it may not be told
 			t.Fatalf("round %d: %+v", round, r)
 		}
 		if round > 0 && r.Builds[0].CachedSteps != r.Builds[0].TotalSteps {
@@ -67,7 +67,7 @@ func churn(t *testing.T, args ...string) (pruned int64) {
 			}
 		}
 		j.sticky(&disk, "disk", "inspect", "--disk", "dir:"+j.pool, "--key", "k")
-		if g := disk.Generations[0]; g.ID != r.Generation || g.Bytes > bound*105/100 {
+		if g := disk.Generations[0]; g.ID != r.Generation || g.Bytes == 0 || g.Bytes > bound*105/100 {
 			t.Errorf("round %d: the generation holds %d bytes", round, g.Bytes)
 		}
 	}

@@ -67,7 +67,7 @@ func (f fitting) fit(ctx context.Context) (before, after int64, err error) {
 const pruneTime = 2 * time.Minute
 
 // lookTime bounds how long a disk that is hardly too big is measured.
-const lookTime = 300 * time.Millisecond
+const lookTime = 100 * time.Millisecond
 
 // fit prunes the disk before a commit, while the daemon lives. It never fails: a
 // disk that is too big is committed nevertheless, and the report says so.
