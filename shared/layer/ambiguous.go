@@ -25,6 +25,10 @@ const (
 	// BareParent: a layer has no entry for a directory that a lower layer gave
 	// other attributes than 0755 and owner 0:0. Engines reset them.
 	BareParent
+	// BelowFile: a layer has no entry for a directory, and a lower layer has a file
+	// that leads to it. Engines that look for its attributes below the file refuse
+	// the layer.
+	BelowFile
 	// BelowSymlink: an entry lies below a symlink of a lower layer. Engines put a
 	// directory in the symlink's place.
 	BelowSymlink
@@ -54,6 +58,8 @@ func (s Shape) String() string {
 		return "names with two entries in one layer"
 	case BareParent:
 		return "directories of lower layers that a layer has no entry for"
+	case BelowFile:
+		return "directories without an entry in the place of lower layers' files"
 	case BelowSymlink:
 		return "entries below symlinks of lower layers"
 	case LinkBelow:
@@ -88,6 +94,32 @@ func (m *merger) bare(dir *node, names []string) {
 	if !m.directories[p] && !m.bareParents[p] {
 		m.bareParents[p] = true
 		m.ambiguous(BareParent, p)
+	}
+}
+
+// belowFile tells of a directory that no entry of the layer has been for yet, where
+// a lower layer has a file on the way.
+func (m *merger) belowFile(names []string) {
+	if m.observer.Ambiguous == nil || len(m.files) == 0 {
+		return
+	}
+	p := strings.Join(names, "/")
+	if m.directories[p] || m.bareParents[p] {
+		return
+	}
+	for i := range p {
+		if p[i] == '/' && m.files[p[:i]] {
+			m.bareParents[p] = true
+			m.ambiguous(BelowFile, p)
+			return
+		}
+	}
+}
+
+// takes notes that the layer removes or replaces what lower layers have at a path.
+func (m *merger) takes(old *node, above []string, name string) {
+	if old != nil && old.layer < m.layer && old.inode.Type != Directory && old.inode.Type != Symlink && m.observer.Ambiguous != nil {
+		m.files[strings.Join(append(slices.Clip(above), name), "/")] = true
 	}
 }
 

@@ -62,6 +62,14 @@ func TestAmbiguities(t *testing.T) {
 		"links down, and links to these": {[][]byte{
 			Tar(t, File("a", "")), Tar(t, Link("b", "a"), Link("c", "b")),
 		}, map[layer.Shape][]string{layer.LinkBelow: {"b 1", "c 1"}}},
+		"a whiteout after a directory": {[][]byte{
+			Tar(t, Dir("d"), Dir("e"), File("e/x", "")), Tar(t, Dir("d"), File(".wh.d", ""), Dir("e"), File(".wh.e", ""), Dir("n"), File(".wh.n", "")),
+		}, map[layer.Shape][]string{layer.Recreated: {"d 1", "n 1", "e 1"}}},
+		"in the place of a file": {[][]byte{
+			Tar(t, File("a", ""), File("b", ""), Dir("d"), File("d/c", ""), File("e", ""), Dir("t"), Symlink("s", "t")),
+			Tar(t, Dir("a"), File("a/x/y/1", ""), File("a/x/2", ""), File("d/.wh.c", ""), Dir("d"), File("d/c/z/1", ""),
+				Dir("b"), Dir("b/x"), File("b/x/1", ""), File("e/1", ""), Dir("s"), File("s/x/1", "")),
+		}, map[layer.Shape][]string{layer.BelowFile: {"a/x 1", "a/x/y 1", "d/c/z 1"}}},
 		"a root that is usual": {[][]byte{Tar(t, Dir("./"))}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -64,7 +64,7 @@ func newInode(h *tar.Header) (*Inode, error) {
 	case tar.TypeFifo:
 		in.Type = FIFO
 	default:
-		return nil, fmt.Errorf("unknown tar entry type %q", h.Typeflag)
+		return nil, fmt.Errorf("%w %q", ErrEntryType, h.Typeflag)
 	}
 	return in, nil
 }

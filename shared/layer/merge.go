@@ -79,13 +79,15 @@ type merger struct {
 	// whiteouts hid, bareParents those that an [Ambiguity] has told of.
 	emptied     []string
 	bareParents map[string]bool
+	// files are the paths where the layer has taken away a lower layer's file.
+	files map[string]bool
 	// crossed tells that the last walk followed a lower layer's symlink.
 	crossed bool
 }
 
 func (m *merger) apply(layer int, c *Changeset) error {
 	m.layer, m.directories, m.auxiliary = layer, map[string]bool{}, map[string]*Inode{}
-	m.emptied, m.bareParents = nil, map[string]bool{}
+	m.emptied, m.bareParents, m.files = nil, map[string]bool{}, map[string]bool{}
 	for _, r := range c.records {
 		if r.node != nil {
 			r.node.Source.Layer = int32(layer)
@@ -168,6 +170,7 @@ func (m *merger) hide(records []record) error {
 			if old := dir.children[name]; old != nil && len(old.children) > 0 {
 				m.emptied = append(m.emptied, path.Join(strings.Join(at, "/"), name))
 			}
+			m.takes(dir.children[name], at, name)
 			m.tell(dir.children[name], at, name, Deleted)
 			delete(dir.children, name)
 		}
@@ -225,6 +228,7 @@ func (m *merger) record(r record, below map[string]*Inode) error {
 	if old != nil && old.layer == m.layer {
 		m.ambiguous(Repeated, r.path)
 	}
+	m.takes(old, at, name)
 	m.tell(old, at, name, Replaced)
 	dir.set(name, &node{inode: inode, path: r.path, layer: m.layer})
 	return nil
@@ -294,9 +298,11 @@ func (m *merger) walk(name string, create bool) (*node, []string, error) {
 			if !create {
 				return nil, nil, nil
 			}
+			m.takes(child, names, part)
 			m.tell(child, names, part, Replaced)
 			child = &node{inode: impliedDirectory(m.layer), layer: m.layer}
 			dir.set(part, child)
+			m.belowFile(append(slices.Clip(names), part))
 		}
 		nodes, names = append(nodes, child), append(names, part)
 		if create {

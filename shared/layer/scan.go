@@ -33,6 +33,9 @@ func (l Limits) withDefaults() Limits {
 // ErrTooLarge is what a layer that exceeds its [Limits] gives.
 var ErrTooLarge = errors.New("layer exceeds the limit")
 
+// ErrEntryType is a tar entry of a type that no filesystem of an image can have.
+var ErrEntryType = errors.New("unknown tar entry type")
+
 // Options of [Scan]. The zero value only reads.
 type Options struct {
 	Limits Limits

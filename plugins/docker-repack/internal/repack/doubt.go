@@ -36,6 +36,7 @@ var others = [layer.Shapes]string{
 	layer.Recreated:      "engines show the removed directory's files again, or refuse the layer; the result has the new ones alone",
 	layer.Repeated:       "some engines refuse such a layer; the result has the last entry",
 	layer.BareParent:     "some engines make these 0755 and root's; the result keeps the lower layer's attributes",
+	layer.BelowFile:      "some engines refuse such a layer; the result has the directories, with entries of their own",
 	layer.BelowSymlink:   "engines put a directory in the symlink's place; in the result the entries are where the symlink leads",
 	layer.LinkBelow:      "engines refuse such a layer; the result has the links",
 	layer.LinkAttributes: "engines give the file what the link's header says; the result has the file's own attributes and capabilities",

@@ -28,6 +28,8 @@ func explainLayer(err error) error {
 		return fault.Hint(err, "the layer is incomplete, or was made for other layers than the ones below it: rebuild the image")
 	case errors.Is(err, layer.ErrSymlinks):
 		return fault.Hint(err, "the symlinks lead in a circle, so that nothing can be unpacked below them: rebuild the image")
+	case errors.Is(err, layer.ErrEntryType):
+		return fault.Hint(err, "engines refuse such an entry, or leave it out: rebuild the image with a tool that writes files, directories, links, devices and fifos only")
 	case errors.Is(err, layer.ErrTooLarge):
 		return fault.Hint(err, "no image needs as much: mind where it came from, and do not unpack it")
 	case errors.Is(err, ErrDigest):
