@@ -2,16 +2,19 @@ package plan
 
 import (
 	"cmp"
+	"math"
 	"slices"
 )
 
 const (
-	// tolerance is by how much layers may exceed the target before there is one
-	// more of them.
+	// tolerance is by how much a layer may exceed the target.
 	tolerance = 1.1
+	// slack is how far from the target the layers of a tier may be, all of them, so
+	// that they are even.
+	slack = 0.06
 	// reach is how far from its share of the whole a layer may end, to either side,
 	// in favour of a better seam.
-	reach = 0.04
+	reach = 0.03
 )
 
 // cut splits the units, which are in sequence, into layers of about target bytes.
@@ -40,19 +43,28 @@ func cut(units []*Unit, target float64) []Layer {
 	return slices.Concat(out[:last], huge, out[last:])
 }
 
-func layersFor(total, target float64) int {
-	n := int(total / (target * tolerance))
-	if float64(n)*target*tolerance < total {
-		n++
+// share is how much the next layer should have if total is left: as much as all
+// that come after it, or, where they would miss the target by more than slack,
+// the target, so that only the last one is smaller. It is total if that is one layer.
+func share(total, target, slack float64) float64 {
+	if total <= target*tolerance {
+		return total
 	}
-	return n
+	low := max(math.Floor(total/target), 1)
+	over, under := total/low-target, target-total/(low+1)
+	switch {
+	case over <= under && low > 1 && over <= slack*target:
+		return total / low
+	case under <= slack*target:
+		return total / (low + 1)
+	}
+	return target
 }
 
 // An end is where a layer may end: before which unit, and what the layer and the
 // list of waiting units have until there.
 type end struct {
 	at             int
-	sum            float64
 	units, waiting int
 	seam           seam
 }
@@ -73,40 +85,19 @@ func even(units []*Unit, target float64) []Layer {
 		left += u.Cost
 	}
 	var out []Layer
-	var waiting []*Unit
-	n := layersFor(left, target)
-	for start := 0; len(waiting) > 0 || start < len(units); n = max(n-1, layersFor(left, target*(1+2*reach))) {
-		if n <= 1 {
-			out = append(out, Layer{Units: append(waiting, units[start:]...)})
+	allowed := slack
+	for len(units) > 0 {
+		size := share(left, target, allowed)
+		if size >= left {
+			out = append(out, Layer{Units: units})
 			break
 		}
-		share := left / float64(n)
+		allowed = tolerance - 1 - reach
+		// What a seam takes less of, the others get.
+		others := math.Round(left/size) - 1
 		var l Layer
-		l.Units, waiting = waiting, nil
-		sum, wait := l.Cost(), 0.0
-		best := end{at: -1}
-		low, high := share*(1-reach), share*(1+reach)
-		i := start
-		for ; i < len(units); i++ {
-			if len(l.Units) > 0 && sum >= low && sum <= high && i > 0 {
-				best.offer(end{i, sum, len(l.Units), len(waiting), seamBetween(units[i-1], units[i])})
-			}
-			u := units[i]
-			if sum+u.Cost > high && len(l.Units) > 0 {
-				if sum >= low || wait+u.Cost > share {
-					break
-				}
-				waiting, wait = append(waiting, u), wait+u.Cost
-				continue
-			}
-			l.Units = append(l.Units, u)
-			sum += u.Cost
-		}
-		if best.at >= 0 {
-			i, sum, l.Units, waiting = best.at, best.sum, l.Units[:best.units], waiting[:best.waiting]
-		}
-		start = i
-		left -= sum
+		l.Units, units = fill(units, size, left-others*target*(1+allowed))
+		left -= l.Cost()
 		out = append(out, l)
 	}
 	if len(out) == 0 {
@@ -114,3 +105,101 @@ func even(units []*Unit, target float64) []Layer {
 	}
 	return out
 }
+
+// fill takes units for a layer of about a size and of at least another, and returns
+// those that are left.
+func fill(units []*Unit, size, least float64) (taken, rest []*Unit) {
+	low, high := min(size, max(size*(1-reach), least)), size*(1+reach)
+	var waiting []*Unit
+	sum, wait := 0.0, 0.0
+	best := end{at: -1}
+	i := 0
+	for ; i < len(units); i++ {
+		if len(taken) > 0 && sum >= low && sum <= high {
+			best.offer(end{i, len(taken), len(waiting), seamBetween(units[i-1], units[i])})
+		}
+		u := units[i]
+		if sum+u.Cost > high && len(taken) > 0 {
+			if wait += u.Cost; sum >= low || wait > size {
+				break
+			}
+			waiting = append(waiting, u)
+			continue
+		}
+		taken = append(taken, u)
+		sum += u.Cost
+	}
+	switch {
+	case best.at >= 0:
+		i, taken, waiting = best.at, taken[:best.units], waiting[:best.waiting]
+	case sum < low || sum > high:
+		// Only what is too large for the rest of the layer is left.
+		if a, b := combine(units, size, high); math.Abs(cost(a)-size) < math.Abs(sum-size) {
+			return a, b
+		}
+	}
+	return taken, append(waiting, units[i:]...)
+}
+
+const (
+	// candidates is how many large units are tried in all combinations.
+	candidates = 256
+	// grain is the part of a layer that combinations are told apart by, and that a
+	// unit must have to be large.
+	grain = 1.0 / 500
+)
+
+// combine takes the large units whose sum comes nearest to size, as early ones as
+// possible, and returns the others. What is small fills them up.
+func combine(units []*Unit, size, high float64) (taken, rest []*Unit) {
+	quantum := size * grain
+	var large []int
+	for i, u := range units {
+		if u.Cost >= quantum && u.Cost <= high && len(large) < candidates {
+			large = append(large, i)
+		}
+	}
+	// last[n] is the last unit of a combination of n quanta, from 1; 0 means that
+	// there is none.
+	last := make([]int, int(high/quantum)+1)
+	weight := func(k int) int { return int(math.Round(units[large[k]].Cost / quantum)) }
+	for k := range large {
+		w := weight(k)
+		for n := len(last) - 1; n >= w; n-- {
+			if last[n] == 0 && (n == w || last[n-w] != 0) {
+				last[n] = k + 1
+			}
+		}
+	}
+	want := int(math.Round(1 / grain))
+	n := 0
+	for k := range last {
+		if last[k] != 0 && math.Abs(float64(k-want)) < math.Abs(float64(n-want)) {
+			n = k
+		}
+	}
+	chosen := map[int]bool{}
+	for n > 0 {
+		k := last[n] - 1
+		chosen[large[k]] = true
+		n -= weight(k)
+	}
+	sum := 0.0
+	for i := range chosen {
+		sum += units[i].Cost
+	}
+	for i, u := range units {
+		if !chosen[i] && u.Cost < quantum && sum < size {
+			chosen[i] = true
+			sum += u.Cost
+		}
+		if chosen[i] {
+			taken = append(taken, u)
+		} else {
+			rest = append(rest, u)
+		}
+	}
+	return taken, rest
+}
+
+func cost(units []*Unit) float64 { return (&Layer{Units: units}).Cost() }

@@ -27,7 +27,11 @@ func TestCut(t *testing.T) {
 		"a huge one alone":       {[]float64{1, 1, 100, 1, 1}, 2, "[2 1 2]"},
 		"a large one waits":      {[]float64{1, 1, 1, 3, 1, 1, 2, 2}, 4, "[4 2 2]"},
 		"hardly more than fits":  {[]float64{1, 1, 1, 1.2}, 4, "[4]"},
-		"too much for one layer": {[]float64{1, 1, 1, 1.5}, 4, "[2 2]"},
+		"too much for one layer": {[]float64{1, 1, 1, 1.5}, 4, "[3 1]"},
+		"a remainder":            {[]float64{1, 1, 1, 1, 1}, 2, "[2 2 1]"},
+		"even rather than full":  {[]float64{1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0.5, 0.5}, 3.8, "[4 4 4]"},
+		"the right ones of many": {[]float64{6, 6, 6, 6, 7, 7, 4, 4, 4, 4, 3, 3}, 10, "[2 2 2 2 2 2]"},
+		"small ones for large":   {[]float64{5, 5, 6, 6, 6, 2, 2, 2, 2, 1, 1, 1, 1}, 10, "[2 3 3 5]"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []int
@@ -74,23 +78,49 @@ func TestCutProperties(t *testing.T) {
 	}
 }
 
-// Many small units make even layers.
+// Small units make layers of the target size, even ones: all but the last are within
+// a tenth of the target, and if all are, of one another.
 func TestEven(t *testing.T) {
 	rng := rand.New(rand.NewPCG(2, 1))
-	for range 100 {
+	for range 300 {
 		var costs []float64
-		total := 0.0
-		for range 3000 {
+		for range 200 + rng.IntN(3000) {
 			costs = append(costs, rng.ExpFloat64())
-			total += costs[len(costs)-1]
 		}
-		layers := cut(unitsOf(costs...), 300)
-		mean := total / float64(len(layers))
+		target := 100 + rng.Float64()*300
+		layers := cut(unitsOf(costs...), target)
 		for i, l := range layers {
-			if c := l.Cost(); c < 0.9*mean || c > 1.1*mean {
-				t.Fatalf("layer %d is %f, the mean %f", i, c, mean)
+			if c := l.Cost(); c > 1.1*target || (c < 0.9*target && i < len(layers)-1) {
+				t.Fatalf("layer %d of %d is %f, the target %f", i, len(layers), c, target)
 			}
 		}
+	}
+}
+
+// Units of a tenth of a layer and more, which are hard to combine, fill all layers
+// but two or three while there are small ones between them.
+func TestEvenLarge(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 1))
+	layers, off := 0, 0
+	for range 200 {
+		var costs []float64
+		for range 30 + rng.IntN(100) {
+			c := rng.ExpFloat64() * 3
+			if rng.IntN(3) == 0 {
+				c = 10 + rng.Float64()*85
+			}
+			costs = append(costs, c)
+		}
+		out := cut(unitsOf(costs...), 100)
+		for _, l := range out[:len(out)-1] {
+			layers++
+			if c := l.Cost(); c < 90 || c > 110 {
+				off++
+			}
+		}
+	}
+	if off*8 > layers {
+		t.Errorf("%d of %d layers are not within a tenth of the target", off, layers)
 	}
 }
 
