@@ -57,17 +57,22 @@ func newRepetition(window int64) *repetition {
 }
 
 // fresh takes the next piece of the stream and returns the part of it, 0 to 1, that
-// the window does not hold. What the piece's own frame holds does not count: the
-// frame has been compressed with it.
+// the window does not hold. What the piece's own frame holds already counts neither
+// as held nor as not: the frame has been compressed with it, and takes hardly
+// anything for it.
 func (r *repetition) fresh(p piece) float64 {
 	marks, again := 0, 0
 	for _, m := range p.frame.within(p.offset, p.size) {
 		at := r.at + int64(m.offset-p.offset)
-		if o, ok := r.seen[m.hash]; ok && o.frame != p.frame && at-o.at < r.window {
+		o, known := r.seen[m.hash]
+		r.seen[m.hash] = occurrence{at, p.frame}
+		if known && o.frame == p.frame {
+			continue
+		}
+		if known && at-o.at < r.window {
 			again++
 		}
 		marks++
-		r.seen[m.hash] = occurrence{at, p.frame}
 	}
 	r.at += p.size
 	if marks == 0 {

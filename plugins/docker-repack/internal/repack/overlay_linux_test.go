@@ -26,7 +26,7 @@ func TestStacksAgainstOverlay(t *testing.T) {
 		rng := rand.New(rand.NewPCG(seed, 6))
 		tars := Random(t, rng, 1+rng.IntN(5), anything)
 		want := merged(t, tars)
-		opts := repack.Options{TargetSize: 150 + rng.Int64N(1500), Level: "fast", Compression: "gzip", Jobs: 1 + rng.IntN(2)}
+		opts := repack.Options{TargetSize: 150 + rng.Int64N(1000), Level: "fast", Compression: "gzip", Jobs: 1 + rng.IntN(2)}
 		if seed%16 == 0 { // its encoder takes most of the time
 			opts.Compression = "zstd"
 		}
