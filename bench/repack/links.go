@@ -26,9 +26,16 @@ type LinkRow struct {
 	Variant  string     `json:"variant"`
 	Bytes    int64      `json:"bytes"`
 	Pulls    []Duration `json:"pulls"`
+	// Others is the part of the processors, 0 to 1, that was not the engine's and not
+	// idle while it pulled: the registry, the proxy, and what else the machine did.
+	Others []float64 `json:"others"`
 
 	Predicted Duration `json:"predicted"`
+	Rates     Rates    `json:"rates"` // that the prediction was made with
 }
+
+// payload is the part of an Ethernet link's speed that is left for content.
+const payload = 0.95
 
 // A variant is the image as it was, or as somebody repacked it.
 type variant struct {
@@ -44,9 +51,13 @@ func links(ctx context.Context, b *bed.Bed, o options) ([]LinkRow, error) {
 	if err != nil {
 		return nil, err
 	}
+	c, err := newCalibration(ctx, b)
+	if err != nil {
+		return nil, err
+	}
 	var out []LinkRow
 	for _, mbps := range o.links {
-		rows, err := overLink(ctx, b, o, mbps, variants)
+		rows, err := overLink(ctx, b, o, c, mbps, variants)
 		if err != nil {
 			return nil, err
 		}
@@ -95,11 +106,12 @@ func linkVariants(ctx context.Context, b *bed.Bed, o options) ([]variant, error)
 
 func (v variant) ref(addr string) string { return addr + "/" + v.repository + ":" + v.tag }
 
-func overLink(ctx context.Context, b *bed.Bed, o options, mbps int64, variants []variant) ([]LinkRow, error) {
+func overLink(ctx context.Context, b *bed.Bed, o options, c *calibration, mbps int64, variants []variant) ([]LinkRow, error) {
 	var rows []LinkRow
 	var proxies []*link.Proxy
+	c.taken = nil
 	for _, v := range variants {
-		p, err := link.Listen(v.registry.Addr, mbps*1e6)
+		p, err := link.Listen(v.registry.Addr, int64(payload*float64(mbps)*1e6))
 		if err != nil {
 			return nil, err
 		}
@@ -108,24 +120,32 @@ func overLink(ctx context.Context, b *bed.Bed, o options, mbps int64, variants [
 		if err != nil {
 			return nil, err
 		}
-		forecast, err := predict(ctx, b, v.ref(v.registry.Addr), mbps)
-		if err != nil {
-			return nil, err
-		}
 		proxies = append(proxies, p)
-		rows = append(rows, LinkRow{Image: o.linkImage, Mbps: mbps, Measured: measured, Variant: v.name, Bytes: v.shape.Bytes, Predicted: forecast})
+		rows = append(rows, LinkRow{Image: o.linkImage, Mbps: mbps, Measured: measured, Variant: v.name, Bytes: v.shape.Bytes})
 	}
 	for range o.repeat {
+		if err := c.measure(ctx, b); err != nil {
+			return nil, err
+		}
 		for i, v := range variants {
 			if enough(asRuns(rows[i].Pulls), o.repeat, o.enough) {
 				continue
 			}
+			before := b.Load()
 			took, err := b.Pull(ctx, v.ref(proxies[i].Addr()))
 			if err != nil {
 				return nil, err
 			}
-			rows[i].Pulls = append(rows[i].Pulls, took)
-			b.Log("  %d Mb/s: %s %s", mbps, v.name, took.Round(10*time.Millisecond))
+			others := b.Load().Others(before)
+			rows[i].Pulls, rows[i].Others = append(rows[i].Pulls, took), append(rows[i].Others, others)
+			b.Log("  %d Mb/s: %s %s, others had %.0f %% of the processors", mbps, v.name, took.Round(10*time.Millisecond), 100*others)
+		}
+	}
+	for i, v := range variants {
+		var err error
+		rows[i].Rates = c.typical()
+		if rows[i].Predicted, err = predict(ctx, b, v.ref(v.registry.Addr), mbps, rows[i].Rates); err != nil {
+			return nil, err
 		}
 	}
 	return rows, nil
@@ -193,7 +213,22 @@ func linksMarkdown(rows []LinkRow) string {
 		cells = append(cells, []string{
 			fmt.Sprintf("%d Mb/s: %s", r.Mbps, r.Variant), fmt.Sprintf("%.0f", r.Measured), markdown.MB(r.Bytes),
 			markdown.Seconds(took), markdown.Ratio(took, base[r.Mbps]), markdown.Seconds(r.Predicted), markdown.Ratio(r.Predicted, took),
+			fmt.Sprintf("%.0f %%", 100*mean(r.Others)),
 		})
 	}
-	return markdown.Table([]string{rows[0].Image, "link Mb/s, measured", "MB", "pull s", "", "predicted s", "predicted / real"}, cells)
+	out := markdown.Table([]string{rows[0].Image, "link Mb/s, measured", "MB", "pull s", "", "predicted s", "predicted / real", "CPU of others"}, cells)
+	for i, r := range rows {
+		if i == 0 || r.Mbps != rows[i-1].Mbps {
+			out += fmt.Sprintf("\nRates of this machine during the pulls at %d Mb/s:\n\n%s", r.Mbps, r.Rates.markdown())
+		}
+	}
+	return out
+}
+
+func mean(list []float64) float64 {
+	sum := 0.0
+	for _, x := range list {
+		sum += x
+	}
+	return sum / float64(max(len(list), 1))
 }

@@ -16,11 +16,12 @@ import (
 const profile = "containerd"
 
 // predict asks "docker repack pull-time" how long a pull over a link without delay
-// will take.
-func predict(ctx context.Context, b *bed.Bed, ref string, mbps int64) (time.Duration, error) {
+// takes an engine of such rates.
+func predict(ctx context.Context, b *bed.Bed, ref string, mbps int64, rates Rates) (time.Duration, error) {
 	var out bytes.Buffer
+	argv := []string{b.Ours, "pull-time", "--deep", "--rtt", "0s", "--bandwidth", fmt.Sprintf("%dMbit", mbps), "--progress", "quiet", "--format", "json", "docker://" + ref}
 	_, err := measure.Run(ctx, measure.Command{
-		Argv: []string{b.Ours, "pull-time", "--deep", "--rtt", "0s", "--bandwidth", fmt.Sprintf("%dMbit", mbps), "--progress", "quiet", "--format", "json", "docker://" + ref},
+		Argv: append(argv, rates.flags()...),
 		Env:  b.Env(b.Scratch), Stdout: &out,
 	})
 	if err != nil {

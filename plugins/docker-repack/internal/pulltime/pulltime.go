@@ -43,11 +43,18 @@ type Link struct {
 	RTT        time.Duration // round trip
 }
 
-// Rates are what unpacking costs. The zero value means [DefaultRates].
+// Rates are what an engine on some machine takes, beside waiting for the link. The
+// zero value means [DefaultRates].
+//
+// They stand for all that the machine does: its processors, its disk, and what
+// else keeps them busy. A machine at half its speed has half the rates and
+// twice the times. bench/repack measures them by pulling images of one layer, of
+// many entries and of many layers.
 type Rates struct {
 	Gzip, Zstd float64       // bytes/s of tar stream that one unpacking decodes and writes
-	Entry      time.Duration // to make a file, directory or link
-	Layer      time.Duration // to begin and commit a layer
+	Entry      time.Duration // to make a file, directory or link, and to count it at the end
+	Layer      time.Duration // to store a blob, and to begin and commit a layer: what waits for the disk
+	Start      time.Duration // of a pull without layers: the client, the engine, the documents, the name
 }
 
 // DefaultRates are those of docs/design/007-layer-planning.md.
@@ -92,7 +99,7 @@ func Simulate(layers []Layer, p Profile, link Link, rates Rates) Prediction {
 		workers[w] = max(workers[w], there[i]) + cost
 		out.Download = max(out.Download, there[i])
 	}
-	out.Seconds = max(slices.Max(workers), greetings*link.RTT.Seconds())
+	out.Seconds = max(slices.Max(workers), greetings*link.RTT.Seconds()) + rates.Start.Seconds()
 	out.Bound = bound(layers, p, link, out)
 	return out
 }

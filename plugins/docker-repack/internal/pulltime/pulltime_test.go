@@ -29,12 +29,13 @@ func TestSimulate(t *testing.T) {
 	slow := Rates{Gzip: 10, Zstd: 20, Layer: 1}
 	near(t, "overlap", Simulate([]Layer{{Size: 100, Raw: 100}, {Size: 100, Raw: 100}}, one, link, slow).Seconds, 30)
 	near(t, "zstd", Simulate([]Layer{{Size: 100, Raw: 100, Zstd: true}}, one, link, slow).Seconds, 15)
+	near(t, "a start", Simulate([]Layer{{Size: 100}}, one, link, Rates{Gzip: 1e18, Zstd: 1e18, Start: 2 * time.Second}).Seconds, 12)
 	near(t, "entries", Simulate([]Layer{{Size: 100, Entries: 1000}}, one, link, Rates{Gzip: 1, Zstd: 1, Entry: time.Millisecond}).Seconds, 11)
 	four := []Layer{{Size: 1, Raw: 100}, {Size: 1, Raw: 100}, {Size: 1, Raw: 100}, {Size: 1, Raw: 100}}
 	quick := Link{Bandwidth: 1e12}
 	near(t, "in order", Simulate(four, Profiles[1], quick, slow).Seconds, 40)
 	near(t, "side by side", Simulate(four, Profiles[2], quick, slow).Seconds, 10)
-	if got := Simulate(nil, one, link, Rates{}).Seconds; got != 0 {
+	if got := Simulate(nil, one, link, fast).Seconds; got != 0 {
 		t.Errorf("nothing takes %f", got)
 	}
 	for want, p := range map[string]Prediction{
@@ -65,7 +66,7 @@ func TestBounds(t *testing.T) {
 		for _, p := range Profiles {
 			got := Simulate(layers, p, link, Rates{})
 			low := max(total/link.Bandwidth, got.Unpack/float64(p.Unpacks))
-			high := total/(link.Bandwidth*payload) + got.Unpack + float64(len(layers)+greetings+1)*link.RTT.Seconds() + 1e-6
+			high := total/(link.Bandwidth*payload) + got.Unpack + float64(len(layers)+greetings+1)*link.RTT.Seconds() + DefaultRates.Start.Seconds() + 1e-6
 			if got.Seconds < low || got.Seconds > high {
 				t.Fatalf("%s: %f is not within %f and %f", p.Name, got.Seconds, low, high)
 			}

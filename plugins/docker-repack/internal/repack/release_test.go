@@ -60,7 +60,7 @@ func TestSpoolGivesItsDiskBack(t *testing.T) {
 	if err := syscall.Fstat(int(sp.file.Fd()), &st); err != nil {
 		t.Fatal(err)
 	}
-	if now, _ := sp.disk(slices.Values([]int{})); now != 0 || st.Blocks*512 > diskBlock {
+	if now, _ := sp.disk(slices.Values([]int{})); now != 0 || st.Blocks*512 > 4*diskBlock { // the filesystem's own list of the holes is the rest
 		t.Errorf("%d bytes are left, %d on disk", now, st.Blocks*512)
 	}
 	for i, n := range sp.alone {
