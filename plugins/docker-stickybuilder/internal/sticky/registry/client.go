@@ -206,7 +206,7 @@ func (c *Client) sendBy(ctx context.Context, client *http.Client, scheme string,
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, err
+		return nil, withoutQuery(err)
 	}
 	for _, s := range accept {
 		if resp.StatusCode == s {
@@ -216,6 +216,16 @@ func (c *Client) sendBy(ctx context.Context, client *http.Client, scheme string,
 	defer resp.Body.Close()
 	text, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
 	return nil, &Error{Method: r.method, Path: req.URL.Path, Status: resp.StatusCode, Text: clean(string(text)), After: retryAfter(resp.Header)}
+}
+
+// withoutQuery takes out of an error what an address has behind its path: where registries
+// keep their blobs elsewhere, that is a key to these.
+func withoutQuery(err error) error {
+	var failed *url.Error
+	if errors.As(err, &failed) {
+		failed.URL, _, _ = strings.Cut(failed.URL, "?")
+	}
+	return err
 }
 
 // clean makes a registry's words fit for a line on a terminal.

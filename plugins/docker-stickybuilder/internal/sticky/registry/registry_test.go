@@ -322,3 +322,33 @@ func TestTraffic(t *testing.T) {
 		t.Errorf("got %+v want %+v", got, want)
 	}
 }
+
+// Where a registry keeps its blobs elsewhere, the address is a key to them for a while.
+func TestNoKeysInErrors(t *testing.T) {
+	gone := httptest.NewServer(http.NotFoundHandler())
+	gone.Close()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			w.Header().Set("Location", gone.URL+"/upload?X-Amz-Signature=s3cret")
+			w.WriteHeader(http.StatusAccepted)
+			return
+		}
+		if r.Method == http.MethodHead {
+			w.WriteHeader(http.StatusNotFound)
+			return
+		}
+		http.Redirect(w, r, gone.URL+"/blob?X-Amz-Signature=s3cret", http.StatusTemporaryRedirect)
+	}))
+	defer s.Close()
+	c, err := registry.Open(strings.TrimPrefix(s.URL, "http://")+"/disks", registry.Options{Tries: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, getErr := c.ReadBlob(t.Context(), "sha256:"+strings.Repeat("0", 64), 10, nil)
+	_, _, putErr := c.PutBlob(t.Context(), []byte("x"), nil)
+	for _, err := range []error{getErr, putErr} {
+		if err == nil || strings.Contains(err.Error(), "s3cret") || !strings.Contains(err.Error(), "connection refused") {
+			t.Errorf("%v", err)
+		}
+	}
+}
