@@ -124,13 +124,12 @@ func (h Host) askSupervisor(ctx context.Context, dir instance.Dir, id process.ID
 		}
 	}
 	defer show("")
-	var sent int64
-	var quiet time.Duration // until when bytes moved
+	hope := tolerance{limit: stop.Drain + slack}
 	for waited := time.Duration(0); !id.Wait(ctx, slice); waited += slice {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if waited-quiet > stop.Drain+slack {
+		if hope.over(waited) {
 			_, err := id.Stop(ctx, process.Rung{Signal: unix.SIGKILL, Wait: 10 * time.Second})
 			return err
 		}
@@ -140,14 +139,32 @@ func (h Host) askSupervisor(ctx context.Context, dir instance.Dir, id process.ID
 				return nil
 			}
 			show(run.Phase)
-			if run.Moved != sent {
-				sent, quiet = run.Moved, waited
+			if hope.news(waited, run) && run.Moved > 0 {
 				step.Bytes("uploaded", run.Moved, run.Total)
 			}
 		}
 	}
 	return nil
 }
+
+// A tolerance tells a supervisor that takes long from one that does nothing any more.
+type tolerance struct {
+	limit time.Duration // for each phase, and from byte to byte
+	since time.Duration // when there was news last
+	phase string
+	moved int64
+}
+
+// news takes in what the supervisor says, and reports whether it is something new.
+func (p *tolerance) news(waited time.Duration, run instance.Run) bool {
+	if run.Phase == p.phase && run.Moved == p.moved {
+		return false
+	}
+	p.since, p.phase, p.moved = waited, run.Phase, run.Moved
+	return true
+}
+
+func (p *tolerance) over(waited time.Duration) bool { return waited-p.since > p.limit }
 
 func phaseName(p string) string {
 	switch p {

@@ -32,6 +32,10 @@ type Witness struct {
 	// record of a failed build looks like that of a good one without a result.
 	Exhausted func() bool
 
+	// Silence is how long the daemon may take to answer; 0 means 30 s. One that hangs
+	// must not keep those who ask from the end.
+	Silence time.Duration
+
 	source  Source
 	journal *Journal
 	now     func() time.Time
@@ -126,8 +130,34 @@ func (w *Witness) Finalize(ctx context.Context) error {
 }
 
 func (w *Witness) listen(ctx context.Context, req *controlapi.BuildHistoryRequest, fn func(context.Context, *controlapi.BuildHistoryRecord) error) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // ends the stream when fn fails
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil) // ends the stream when fn fails
+	if req.EarlyExit {
+		silence := w.Silence
+		if silence <= 0 {
+			silence = maxSilence
+		}
+		timer := time.AfterFunc(silence, func() { cancel(errSilence) })
+		defer timer.Stop()
+		every := fn
+		fn = func(ctx context.Context, r *controlapi.BuildHistoryRecord) error {
+			timer.Stop()
+			defer timer.Reset(silence)
+			return every(ctx, r)
+		}
+	}
+	err := w.stream(ctx, req, fn)
+	if err != nil && errors.Is(context.Cause(ctx), errSilence) {
+		return errSilence
+	}
+	return err
+}
+
+const maxSilence = 30 * time.Second
+
+var errSilence = errors.New("buildkitd does not answer")
+
+func (w *Witness) stream(ctx context.Context, req *controlapi.BuildHistoryRequest, fn func(context.Context, *controlapi.BuildHistoryRecord) error) error {
 	stream, err := w.source.ListenBuildHistory(ctx, req)
 	if err != nil {
 		return err

@@ -23,6 +23,7 @@ type source struct {
 	now       []*controlapi.BuildHistoryRecord // what EarlyExit gets
 	finalized []string
 	fail      error
+	hangs     bool          // it says what it knows, and no more
 	drained   chan struct{} // closed when the silent stream is reached
 }
 
@@ -40,6 +41,7 @@ func (s *source) ListenBuildHistory(ctx context.Context, r *controlapi.BuildHist
 				st.records = append(st.records, rec)
 			}
 		}
+		st.silent = s.hangs
 	case len(s.streams) > 0:
 		st.records, s.streams = s.streams[0], s.streams[1:]
 	default:
@@ -226,5 +228,25 @@ func TestFullDiskHidesErrors(t *testing.T) {
 		if got != want {
 			t.Errorf("full %v: %s", full, got)
 		}
+	}
+}
+
+// A daemon that hangs does not keep a builder from its end.
+func TestSilence(t *testing.T) {
+	j, err := OpenJournal(filepath.Join(t.TempDir(), "journal"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	w := NewWitness(&source{hangs: true, drained: make(chan struct{})}, j, time.Now)
+	w.Silence = 20 * time.Millisecond
+	if _, err := w.Active(t.Context()); !errors.Is(err, errSilence) {
+		t.Errorf("counting: %v", err)
+	}
+	if err := w.Sweep(t.Context()); !errors.Is(err, errSilence) {
+		t.Errorf("sweeping: %v", err)
+	}
+	if err := w.Baseline(t.Context()); !errors.Is(err, errSilence) {
+		t.Errorf("the baseline: %v", err)
 	}
 }

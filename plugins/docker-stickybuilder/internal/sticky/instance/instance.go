@@ -302,8 +302,14 @@ func (d Dir) LoadCommit() (*Commit, error) {
 	return &c, err
 }
 
-// SaveCommit writes the request to commit.
-func (d Dir) SaveCommit(c Commit) error { return durable.WriteJSON(d.File(fileCommit), c, 0o600) }
+// SaveCommit writes the request to commit. The answer to the one before is gone then: it
+// would be taken for this one's if that cannot be written.
+func (d Dir) SaveCommit(c Commit) error {
+	if err := os.Remove(d.File(Committed)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return durable.WriteJSON(d.File(fileCommit), c, 0o600)
+}
 
 // RemoveCommit takes the request back, if there is one.
 func (d Dir) RemoveCommit() error {

@@ -133,3 +133,20 @@ func TestSocketDir(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// The answer to a request is never that to the one before.
+func TestSaveCommitForgetsTheAnswerBefore(t *testing.T) {
+	d := Dir(t.TempDir())
+	if err := os.WriteFile(d.File(Committed), []byte(`{"generation":"old"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.SaveCommit(Commit{ID: "x"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Lstat(d.File(Committed)); !os.IsNotExist(err) {
+		t.Errorf("%v", err)
+	}
+	if c, err := d.LoadCommit(); err != nil || c.ID != "x" {
+		t.Errorf("%+v, %v", c, err)
+	}
+}
