@@ -7,6 +7,7 @@ import (
 	"github.com/docker/cli/cli/command"
 
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/builderstore"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/instance"
 )
 
@@ -23,8 +24,11 @@ func (o upOptions) environment() (*instance.EnvFile, error) {
 	case o.noUse || e.Path == "":
 		return nil, nil
 	}
-	// A former job of that name may have left its own.
-	if previous := os.Getenv("BUILDX_BUILDER"); previous != o.name {
+	// A former job of that name may have left its own. What is no builder's name is not
+	// written back: the file's readers would take more lines for more variables, and a
+	// shell would run what is in it.
+	previous := os.Getenv("BUILDX_BUILDER")
+	if _, err := builderstore.ValidateName(previous); err == nil && previous != o.name {
 		e.Previous = previous
 	}
 	return e, nil
