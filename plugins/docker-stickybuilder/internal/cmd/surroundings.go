@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -36,11 +35,16 @@ func look(ctx context.Context) (surroundings, error) {
 func lookAt(ctx context.Context, dir string) surroundings {
 	job := ci.Detect(ci.Source{Getenv: os.Getenv, ReadFile: readEvent})
 	if job.Repository == "" {
-		job = fromGit(ctx, dir)
+		git := fromGit(ctx, dir)
+		git.Untrusted, git.Base = job.Untrusted, job.Base
+		if job.Ref != "" {
+			git.Ref = job.Ref
+		}
+		job = git
 	} else if job.Default == "" {
 		job.Default = defaultBranch(ctx, dir)
 	}
-	s := surroundings{key: disk.CleanKey(job.Repository), untrusted: job.Untrusted}
+	s := surroundings{key: disk.CleanKey(job.Repository), untrusted: disk.CleanKey(job.Untrusted)}
 	if job.Ref != "" {
 		s.ref = disk.CleanKey(job.Ref)
 	}
@@ -69,7 +73,7 @@ func readEvent(path string) ([]byte, error) {
 }
 
 func fromGit(ctx context.Context, dir string) ci.Job {
-	repository := repositoryName(git(ctx, dir, "config", "--get", "remote.origin.url"))
+	repository := ci.RepositoryName(git(ctx, dir, "config", "--get", "remote.origin.url"))
 	if repository == "" {
 		repository = git(ctx, dir, "rev-parse", "--show-toplevel")
 	}
@@ -92,21 +96,4 @@ func git(ctx context.Context, dir string, args ...string) string {
 	}
 	line, _, _ := strings.Cut(string(out), "\n")
 	return strings.TrimSpace(line)
-}
-
-// repositoryName makes of a remote's URL "host/path": the same for ssh and https,
-// and without the credentials that CI systems like to put there.
-func repositoryName(remote string) string {
-	remote = strings.TrimSuffix(strings.TrimRight(remote, "/"), ".git")
-	if u, err := url.Parse(remote); err == nil && u.Host != "" {
-		return u.Hostname() + "/" + strings.Trim(u.Path, "/")
-	}
-	// user@host:path
-	if host, path, ok := strings.Cut(remote, ":"); ok && !strings.Contains(host, "/") {
-		if _, after, ok := strings.Cut(host, "@"); ok {
-			host = after
-		}
-		return host + "/" + strings.Trim(path, "/")
-	}
-	return remote
 }

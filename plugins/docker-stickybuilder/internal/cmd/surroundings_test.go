@@ -14,24 +14,8 @@ func clearCI(t *testing.T) {
 	t.Helper()
 	for _, v := range os.Environ() {
 		name, _, _ := strings.Cut(v, "=")
-		if strings.HasPrefix(name, "GITHUB_") || strings.HasPrefix(name, "CI_") {
+		if slices.ContainsFunc([]string{"GITHUB_", "CI_", "SYSTEM_PULLREQUEST_", "BUILDKITE_", "CHANGE_", "CIRCLE_", "TRAVIS_"}, func(p string) bool { return strings.HasPrefix(name, p) }) {
 			t.Setenv(name, "")
-		}
-	}
-}
-
-func TestRepositoryName(t *testing.T) {
-	for in, want := range map[string]string{
-		"https://github.com/acme/app.git":                   "github.com/acme/app",
-		"https://x-access-token:s3cret@github.com/acme/app": "github.com/acme/app",
-		"git@github.com:acme/app.git":                       "github.com/acme/app",
-		"ssh://git@github.com:22/acme/app/":                 "github.com/acme/app",
-		"/srv/git/app.git":                                  "/srv/git/app",
-		"../app":                                            "../app",
-		"":                                                  "",
-	} {
-		if got := repositoryName(in); got != want {
-			t.Errorf("%q: %q, want %q", in, got, want)
 		}
 	}
 }
@@ -51,6 +35,7 @@ func TestSurroundingsInCI(t *testing.T) {
 		"github push":         {map[string]string{"GITHUB_REPOSITORY": "acme/app", "GITHUB_REF_NAME": "main"}, "acme/app", "main", nil, false},
 		"github pull request": {map[string]string{"GITHUB_REPOSITORY": "acme/app", "GITHUB_EVENT_NAME": "pull_request", "GITHUB_EVENT_PATH": event}, "acme/app", "pull/7", []string{"next", "main"}, true},
 		"gitlab":              {map[string]string{"CI_PROJECT_PATH": "acme/app", "CI_COMMIT_REF_NAME": "a\nb", "CI_DEFAULT_BRANCH": "main"}, "acme/app", "a\uFFFDb", []string{"main"}, false},
+		"a fork on jenkins":   {map[string]string{"CHANGE_ID": "7", "CHANGE_FORK": "eve", "CHANGE_TARGET": "main"}, filepath.ToSlash(dir), "pull/7", []string{"main"}, true},
 		"no branch":           {map[string]string{"CI_PROJECT_PATH": "acme/app"}, "acme/app", "", nil, false},
 		"nothing":             {nil, filepath.ToSlash(dir), "", nil, false},
 	} {

@@ -79,7 +79,9 @@ committed to its own disk.
 
 A pull request from a fork may be anybody's. Its builder is read-only unless you say
 --read-only=false, also where the workflow runs with the rights of the repository
-(pull_request_target, workflow_run, a comment) and where the event does not tell.
+(pull_request_target, workflow_run, a comment) and where the event does not tell. So
+say GitHub, Gitea, Forgejo and GitLab, Azure Pipelines, Buildkite, CircleCI, Jenkins
+and Travis CI; elsewhere say --read-only yourself.
 
 The disk is bounded by --max-size: while builds go on by BuildKit's garbage
 collection, and before a commit by pruning what was not used for the longest time.

@@ -9,8 +9,8 @@ import "strings"
 // A Job is what is known of the job that runs now. Where it is not run by a CI
 // system that is known here, all is empty.
 type Job struct {
-	System     string // "github" or "gitlab"
-	Repository string // such as "acme/app"
+	System     string // "github", "gitlab" or, of a pull request from a fork, another one
+	Repository string // such as "acme/app"; "" where git is to tell
 	Ref        string // what is built: a branch, "tags/v1" or, of a fork, "pull/7"
 	Base       string // branch that it is to be merged to
 	Default    string // the repository's default branch
@@ -34,7 +34,7 @@ func Detect(s Source) Job {
 	case s.Getenv("CI_PROJECT_PATH") != "":
 		return gitlab(s)
 	}
-	return Job{}
+	return elsewhere(s)
 }
 
 func first(texts ...string) string {

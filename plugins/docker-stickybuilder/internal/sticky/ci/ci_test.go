@@ -71,10 +71,30 @@ func TestDetect(t *testing.T) {
 			github(env{"GITHUB_EVENT_NAME": "workflow_run"}),
 			`{` + repo + `,"workflow_run":{"event":"push","head_branch":"fix","head_repository":{"full_name":"acme/app"}}}`, "fix", "", "main", "",
 		},
+		"github workflow_run of a workflow_run": {
+			github(env{"GITHUB_EVENT_NAME": "workflow_run"}),
+			`{` + repo + `,"workflow_run":{"event":"workflow_run","head_branch":"main","head_repository":{"full_name":"acme/app"}}}`, "workflow_run", "", "main", "cannot be told",
+		},
+		"github workflow_run of a comment": {
+			github(env{"GITHUB_EVENT_NAME": "workflow_run"}),
+			`{` + repo + `,"workflow_run":{"event":"issue_comment","head_branch":"main","head_repository":{"full_name":"acme/app"}}}`, "issue_comment", "", "main", "cannot be told",
+		},
 		"github workflow_run of what is gone":   {github(env{"GITHUB_EVENT_NAME": "workflow_run"}), `{"workflow_run":{"head_branch":"x"}}`, "unknown:x", "", "", "is gone"},
 		"github workflow_run without its event": {github(env{"GITHUB_EVENT_NAME": "workflow_run"}), "", "workflow_run", "", "", "cannot be told"},
 		"github comment on a pull request":      {github(env{"GITHUB_EVENT_NAME": "issue_comment"}), `{` + repo + `,"issue":{"number":7,"pull_request":{"url":"x"}}}`, "pull/7", "", "main", "a comment on pull request 7"},
 		"github comment on an issue":            {github(env{"GITHUB_EVENT_NAME": "issue_comment"}), `{` + repo + `,"issue":{"number":7}}`, "main", "", "main", ""},
+
+		"azure fork":             {env{"SYSTEM_PULLREQUEST_ISFORK": "True", "SYSTEM_PULLREQUEST_PULLREQUESTNUMBER": "7", "SYSTEM_PULLREQUEST_TARGETBRANCHNAME": "main", "SYSTEM_PULLREQUEST_SOURCEREPOSITORYURI": "https://x:secret@github.com/eve/app"}, "", "pull/7", "main", "", "7 comes from the fork github.com/eve/app"},
+		"azure pull request":     {env{"SYSTEM_PULLREQUEST_ISFORK": "False", "SYSTEM_PULLREQUEST_PULLREQUESTNUMBER": "7"}, "", "", "", "", ""},
+		"buildkite fork":         {env{"BUILDKITE_PULL_REQUEST": "7", "BUILDKITE_PULL_REQUEST_REPO": "git://github.com/eve/app.git", "BUILDKITE_REPO": "git@github.com:acme/app.git", "BUILDKITE_PULL_REQUEST_BASE_BRANCH": "main"}, "", "pull/7", "main", "", "fork github.com/eve/app"},
+		"buildkite pull request": {env{"BUILDKITE_PULL_REQUEST": "7", "BUILDKITE_PULL_REQUEST_REPO": "git://github.com/acme/app.git", "BUILDKITE_REPO": "git@github.com:acme/app.git"}, "", "", "", "", ""},
+		"buildkite push":         {env{"BUILDKITE_PULL_REQUEST": "false", "BUILDKITE_PULL_REQUEST_REPO": "", "BUILDKITE_REPO": "git@github.com:acme/app.git"}, "", "", "", "", ""},
+		"jenkins fork":           {env{"CHANGE_ID": "7", "CHANGE_FORK": "eve/app", "CHANGE_TARGET": "main"}, "", "pull/7", "main", "", "fork eve/app"},
+		"jenkins pull request":   {env{"CHANGE_ID": "7", "CHANGE_TARGET": "main"}, "", "", "", "", ""},
+		"circleci fork":          {env{"CIRCLE_PR_NUMBER": "7", "CIRCLE_PR_USERNAME": "eve", "CIRCLE_PR_REPONAME": "app"}, "", "pull/7", "", "", "fork eve/app"},
+		"travis fork":            {env{"TRAVIS_PULL_REQUEST": "7", "TRAVIS_PULL_REQUEST_SLUG": "eve/app", "TRAVIS_REPO_SLUG": "acme/app", "TRAVIS_BRANCH": "main"}, "", "pull/7", "main", "", "fork eve/app"},
+		"travis pull request":    {env{"TRAVIS_PULL_REQUEST": "7", "TRAVIS_PULL_REQUEST_SLUG": "acme/app", "TRAVIS_REPO_SLUG": "acme/app"}, "", "", "", "", ""},
+		"travis push":            {env{"TRAVIS_PULL_REQUEST": "false", "TRAVIS_REPO_SLUG": "acme/app", "TRAVIS_BRANCH": "main"}, "", "", "", "", ""},
 
 		"gitlab push": {gitlab(env{"CI_COMMIT_BRANCH": "fix"}), "", "fix", "", "trunk", ""},
 		"gitlab tag":  {gitlab(env{"CI_COMMIT_TAG": "v1", "CI_COMMIT_REF_NAME": "v1"}), "", "tags/v1", "", "trunk", ""},
@@ -112,7 +132,7 @@ func TestDetect(t *testing.T) {
 			if (j.Untrusted == "") != (c.untrusted == "") || !strings.Contains(j.Untrusted, c.untrusted) {
 				t.Errorf("untrusted: %q", j.Untrusted)
 			}
-			if j.System != "" && j.Repository != "acme/app" {
+			if (j.System == "github" || j.System == "gitlab") && j.Repository != "acme/app" {
 				t.Errorf("repository %q", j.Repository)
 			}
 		})
@@ -131,4 +151,20 @@ func FuzzGitHubEvent(f *testing.F) {
 			t.Errorf("%s: %s: %+v", name, text, j)
 		}
 	})
+}
+
+func TestRepositoryName(t *testing.T) {
+	for in, want := range map[string]string{
+		"https://github.com/acme/app.git":                   "github.com/acme/app",
+		"https://x-access-token:s3cret@github.com/acme/app": "github.com/acme/app",
+		"git@github.com:acme/app.git":                       "github.com/acme/app",
+		"ssh://git@github.com:22/acme/app/":                 "github.com/acme/app",
+		"/srv/git/app.git":                                  "/srv/git/app",
+		"../app":                                            "../app",
+		"":                                                  "",
+	} {
+		if got := RepositoryName(in); got != want {
+			t.Errorf("%q: %q, want %q", in, got, want)
+		}
+	}
 }

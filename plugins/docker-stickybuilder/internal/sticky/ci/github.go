@@ -20,6 +20,7 @@ type event struct {
 		Base   side `json:"base"`
 	} `json:"pull_request"`
 	WorkflowRun *struct {
+		Event          string      `json:"event"` // that has started it
 		HeadBranch     string      `json:"head_branch"`
 		HeadRepository *repository `json:"head_repository"`
 	} `json:"workflow_run"`
@@ -73,7 +74,11 @@ func github(s Source) Job {
 		j.Untrusted = "it builds a pull request, and whether that is a fork's cannot be told" + because(err)
 	case e.WorkflowRun != nil:
 		run := e.WorkflowRun
-		if j.foreign("the workflow that this one follows", run.HeadRepository); j.Untrusted == "" {
+		if run.Event == "workflow_run" || run.Event == "issue_comment" {
+			// These run on the default branch, whoever has caused them.
+			j.Ref = run.Event
+			j.Untrusted = "it follows a workflow that " + run.Event + " has started, and whose code that has built cannot be told"
+		} else if j.foreign("the workflow that this one follows", run.HeadRepository); j.Untrusted == "" {
 			j.Ref = first(run.HeadBranch, j.Ref)
 		} else {
 			// As GitHub labels the heads of pull requests.
