@@ -47,7 +47,10 @@ func (f *FS) mounted() (mountState, error) {
 }
 
 // heldWait bounds the wait for copies of an earlier mount.
-const heldWait = 10 * time.Second
+const (
+	heldWait = 10 * time.Second
+	heldPoll = 50 * time.Millisecond
+)
 
 // mount attaches the file to a loop device, lets the filesystem grow, and mounts it.
 //
@@ -59,16 +62,16 @@ func (f *FS) mount(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for begun := time.Now(); ; {
+	for waited := time.Duration(0); ; waited += heldPoll {
 		shared, err := f.tryMount()
 		if err == nil {
 			break
 		}
 		held := shared && (errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EROFS) || errors.Is(err, unix.EBUSY))
-		if !held || time.Since(begun) > heldWait || ctx.Err() != nil {
+		if !held || waited >= heldWait || ctx.Err() != nil {
 			return err
 		}
-		time.Sleep(50 * time.Millisecond)
+		time.Sleep(heldPoll)
 	}
 	if err := resize(f.mountpoint, size); err != nil {
 		return errors.Join(err, unix.Unmount(f.mountpoint, unix.UMOUNT_NOFOLLOW))

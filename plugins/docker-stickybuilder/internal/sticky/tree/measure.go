@@ -62,7 +62,7 @@ func (m *measuring) dir(at int, name, path string) error {
 			return context.Cause(m.ctx)
 		}
 		entries, err := f.ReadDir(1024)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
