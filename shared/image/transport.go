@@ -67,7 +67,7 @@ func retryAfter(resp *http.Response) (time.Duration, bool) {
 	}
 	value := resp.Header.Get("Retry-After")
 	if n, err := strconv.Atoi(value); err == nil && n >= 0 {
-		return min(time.Duration(n)*time.Second, maxWait), true
+		return time.Duration(min(n, int(maxWait/time.Second))) * time.Second, true
 	}
 	until, err := http.ParseTime(value)
 	if err != nil {

@@ -2,6 +2,8 @@ package image_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"io"
 	"math/rand/v2"
 	"net/http"
@@ -10,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -114,5 +117,29 @@ func TestBusyRegistryIsWaitedFor(t *testing.T) {
 		if err != nil || string(got) != "here" || len(asked) != 2 || time.Since(start) < 900*time.Millisecond {
 			t.Errorf("%s: got %q after %d requests and %s, %v", name, got, len(asked), time.Since(start), err)
 		}
+	}
+}
+
+// A wait that no number of nanoseconds can say is a long one, not none.
+func TestEndlessWaitIsNotSkipped(t *testing.T) {
+	var asked atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		w.Header().Set("Retry-After", "10000000000")
+		w.WriteHeader(http.StatusTooManyRequests)
+	}))
+	t.Cleanup(server.Close)
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := image.Options{}.RoundTripper().RoundTrip(r)
+	if err == nil {
+		resp.Body.Close()
+	}
+	if !errors.Is(err, context.DeadlineExceeded) || asked.Load() != 1 {
+		t.Errorf("%d requests, %v", asked.Load(), err)
 	}
 }

@@ -50,15 +50,16 @@ func (c *chooser) walk(ctx context.Context, n *node) error {
 			}
 			continue
 		}
-		c.seen[child.Digest] = true
 		if !child.MediaType.IsImage() {
-			c.warn("%s, a %s in the index, is no image and was left out", child.Digest, child.MediaType)
+			c.seen[child.Digest] = true
+			c.warn("%s, a %q in the index, is no image and was left out", child.Digest, child.MediaType)
 			continue
 		}
 		if child.Platform != nil && !c.wants(*child.Platform) {
 			c.have = append(c.have, *child.Platform)
 			continue
 		}
+		c.seen[child.Digest] = true // under a platform that is asked for
 		if err := c.add(ctx, child); err != nil {
 			return err
 		}

@@ -61,7 +61,7 @@ func (r *run) index(ctx context.Context, d v1.Descriptor) (document, error) {
 	if err != nil {
 		return document{}, err
 	}
-	moved, err := r.images(ctx, chosen)
+	moved, err := r.images(ctx, limitsOf(r.dst).best(chosen, r.opts.Platforms))
 	if err != nil {
 		return document{}, err
 	}
@@ -154,6 +154,9 @@ func (r *run) rebuild(ctx context.Context, n *node, moved map[v1.Hash]v1.Descrip
 // child returns what stands in the new index for a child of the old one.
 func (r *run) child(ctx context.Context, n *node, child v1.Descriptor, moved map[v1.Hash]v1.Descriptor) (to v1.Descriptor, keep bool, err error) {
 	if to, ok := moved[child.Digest]; ok {
+		if child.Platform != nil && !r.wants(*child.Platform) {
+			return to, false, nil // the same image under another platform
+		}
 		to.Platform, to.Annotations = child.Platform, child.Annotations
 		return to, true, nil
 	}

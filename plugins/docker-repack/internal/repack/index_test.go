@@ -204,3 +204,25 @@ func TestHostilePlatform(t *testing.T) {
 		}
 	}
 }
+
+// One image under two platforms can be chosen by either.
+func TestOneImageForTwoPlatforms(t *testing.T) {
+	host := newRegistry(t)
+	img := makeImage(t, "linux/arm/v6", Tar(t, File("a", "")))
+	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
+	for _, variant := range []string{"v6", "v7"} {
+		index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: img, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: "arm", Variant: variant}}})
+	}
+	push(t, host+"/app", index)
+	for platform, want := range map[image.PlatformPattern]string{"linux/arm": "[linux/arm/v6 linux/arm/v7]", "linux/arm/v6": "[linux/arm/v6]", "linux/arm/v7": "[linux/arm/v7]"} {
+		r := run(t, host+"/app", host+"/out", repack.Options{Platforms: []image.PlatformPattern{platform}})
+		_, m := indexManifest(t, host+"/out")
+		var got []string
+		for _, d := range m.Manifests {
+			got = append(got, d.Platform.String())
+		}
+		if fmt.Sprint(got) != want || len(r.Images) != 1 {
+			t.Errorf("%s: the index has %v", platform, got)
+		}
+	}
+}

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/containerd/platforms"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/dockerfactory/dockerfactory/shared/fault"
 	"github.com/dockerfactory/dockerfactory/shared/image"
@@ -20,6 +22,35 @@ type limits struct {
 	only        bool
 	// firstOnly says that some programs read the first image alone.
 	firstOnly bool
+}
+
+// best returns of several images the one that an engine would choose that holds one
+// platform: an index may have variants of it, linux/arm/v5 to v7.
+func (l limits) best(chosen []choice, asked []image.PlatformPattern) []choice {
+	if l.platform == nil || len(chosen) < 2 {
+		return chosen
+	}
+	want := ocispec.Platform{OS: l.platform.OS, Architecture: l.platform.Architecture}
+	if len(asked) == 1 && asked[0].Exact() {
+		if p, err := platforms.Parse(string(asked[0])); err == nil {
+			want = p
+		}
+	}
+	order := platforms.Only(want)
+	at := func(c choice) ocispec.Platform {
+		p := c.original.platform()
+		if c.descriptor.Platform != nil {
+			p = *c.descriptor.Platform
+		}
+		return platforms.Normalize(ocispec.Platform{OS: p.OS, Architecture: p.Architecture, Variant: p.Variant})
+	}
+	best := chosen[0]
+	for _, c := range chosen[1:] {
+		if order.Less(at(c), at(best)) {
+			best = c
+		}
+	}
+	return []choice{best}
 }
 
 func limitsOf(dst Destination) limits {

@@ -3,6 +3,7 @@ package repack_test
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,6 +17,7 @@ import (
 	"testing"
 
 	cerrdefs "github.com/containerd/errdefs"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/moby/moby/api/types/system"
 	mobyclient "github.com/moby/moby/client"
 
@@ -293,11 +295,47 @@ func TestOldEngineReadsNoZstd(t *testing.T) {
 	}
 }
 
+// An engine that holds one image gets of several variants the one that it would pull.
+func TestOneVariantForAnEngine(t *testing.T) {
+	host := newRegistry(t)
+	variants := func(arch string, names ...string) string {
+		var images []v1.Image
+		for _, v := range names {
+			images = append(images, makeImage(t, strings.TrimSuffix("linux/"+arch+"/"+v, "/"), Tar(t, File("variant", v))))
+		}
+		push(t, host+"/"+arch, indexOf(t, images...))
+		return host + "/" + arch
+	}
+	for _, tt := range []struct{ from, engine, asked, want string }{
+		{variants("arm", "v5", "v7", "v6"), "arm", "", "linux/arm/v7"},
+		{host + "/arm", "arm", "linux/arm", "linux/arm/v7"},
+		{host + "/arm", "arm", "linux/arm/v6", "linux/arm/v6"},
+		{host + "/arm", "amd64", "linux/arm", "linux/arm/v7"},
+		{variants("amd64", "v3", "", "v2"), "amd64", "", "linux/amd64"},
+	} {
+		e := newEngine(t, false)
+		e.arch = tt.engine
+		dst, err := repack.OpenDestination(t.Context(), parse(t, "docker-daemon://app"), image.Options{Engine: e, TempDir: t.TempDir()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var opts repack.Options
+		if tt.asked != "" {
+			opts.Platforms = []image.PlatformPattern{image.PlatformPattern(tt.asked)}
+		}
+		r, err := repack.Run(t.Context(), resolve(t, parse(t, tt.from)), dst, opts)
+		if err != nil || len(r.Images) != 1 || r.Images[0].Platform != tt.want {
+			t.Errorf("%+v: got %+v, %v", tt, r, err)
+		}
+	}
+}
+
 // engine is a docker engine that keeps archives as they are loaded; an old one
 // keeps of them what Docker 20.10 does, and saves it in that form.
 type engine struct {
 	t      *testing.T
 	modern bool
+	arch   string // "" for amd64
 	mu     sync.Mutex
 	images map[string][]byte
 }
@@ -318,7 +356,7 @@ func (e *engine) ServerVersion(context.Context, mobyclient.ServerVersionOptions)
 	if e.modern {
 		return mobyclient.ServerVersionResult{APIVersion: "1.52", Os: "linux", Arch: "amd64"}, nil
 	}
-	return mobyclient.ServerVersionResult{APIVersion: "1.41", Os: "linux", Arch: "amd64"}, nil
+	return mobyclient.ServerVersionResult{APIVersion: "1.41", Os: "linux", Arch: cmp.Or(e.arch, "amd64")}, nil
 }
 
 func (e *engine) ImageLoad(_ context.Context, r io.Reader, _ ...mobyclient.ImageLoadOption) (mobyclient.ImageLoadResult, error) {
