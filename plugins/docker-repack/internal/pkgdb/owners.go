@@ -138,7 +138,14 @@ type collector struct {
 // with it its hard links.
 func (c *collector) add(pkg Package, paths []string) {
 	for _, name := range paths {
-		name = path.Join(c.resolve(path.Dir(name), 0), path.Base(name))
+		if len(name) > maxPath {
+			continue
+		}
+		dir, ok := c.resolve(path.Dir(name), 0)
+		if !ok {
+			continue
+		}
+		name = path.Join(dir, path.Base(name))
 		e, ok := c.tree.Lookup(name)
 		if !ok {
 			continue
@@ -181,33 +188,43 @@ func (c *collector) directory(pkg Package, dir string) {
 }
 
 // resolve follows the symlinks in a directory's path: databases say /lib where
-// distributions have merged it into /usr/lib.
-func (c *collector) resolve(dir string, depth int) string {
+// distributions have merged it into /usr/lib. What is not there is not remembered:
+// databases may say anything.
+func (c *collector) resolve(dir string, depth int) (string, bool) {
 	if dir == "." {
-		return dir
+		return dir, true
 	}
 	if to, ok := c.links[dir]; ok {
-		return to
+		return to, true
 	}
-	parent := c.resolve(path.Dir(dir), depth)
+	parent, ok := c.resolve(path.Dir(dir), depth)
+	if !ok {
+		return "", false
+	}
 	to := path.Join(parent, path.Base(dir))
-	if e, ok := c.tree.Lookup(to); ok && e.Type == layer.Symlink && depth < maxLinks {
+	e, ok := c.tree.Lookup(to)
+	if ok && e.Type == layer.Symlink && depth < maxLinks {
 		target := e.Target
 		if !path.IsAbs(target) {
 			target = path.Join("/", parent, target)
 		}
-		if clean, ok := relative(target); ok {
-			to = c.resolve(clean, depth+1)
-		} else {
-			to = "."
+		to = "."
+		if clean, below := relative(target); below {
+			to, ok = c.resolve(clean, depth+1)
 		}
 	}
-	c.links[dir] = to
-	return to
+	if ok {
+		c.links[dir] = to
+	}
+	return to, ok
 }
 
-// maxLinks is how many symlinks on the way to a directory are followed.
-const maxLinks = 16
+const (
+	// maxLinks is how many symlinks on the way to a directory are followed.
+	maxLinks = 16
+	// maxPath is the length of the longest path that Linux has.
+	maxPath = 4095
+)
 
 // Kinds lists the kinds of the packages that a tree has, sorted.
 func (o *Owners) Kinds() []Kind {

@@ -3,6 +3,9 @@ package pkgdb
 import (
 	"bytes"
 	"errors"
+	"fmt"
+	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/dockerfactory/dockerfactory/shared/layer"
@@ -123,4 +126,26 @@ func FuzzText(f *testing.F) {
 		check(parseRecord(data, "usr/lib/site-packages"))
 		parseInstalled(data, func(_ string, paths []string) { check(paths) })
 	})
+}
+
+// What a database says of paths that no tree has takes no memory to speak of.
+func TestHostilePaths(t *testing.T) {
+	deep := strings.Repeat("/a", 10_000)
+	lines := make([]string, 60)
+	for i := range lines {
+		lines[i] = fmt.Sprintf("/%d%s/x\n", i, deep[:3000])
+	}
+	merged, read := tree(t,
+		Dir("a"), Symlink("a/a", "."), File("a/x", ""),
+		File("var/lib/dpkg/info/p.list", deep+"/x\n"+strings.Join(lines, "")+"/a/x\n"))
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	o, problems := Read(merged, read)
+	runtime.ReadMemStats(&after)
+	if p, ok := o.Of("a/x"); !ok || p.Name != "p" || len(problems) > 0 {
+		t.Errorf("got %v, %v, %v", p, ok, problems)
+	}
+	if n := after.TotalAlloc - before.TotalAlloc; n > 30<<20 {
+		t.Errorf("%d bytes were allocated", n)
+	}
 }
