@@ -42,6 +42,9 @@ func newArchiveDestination(ref image.Reference, o image.Options) (*archiveDestin
 			return nil, fmt.Errorf("opening destination %s: %w", ref, err)
 		}
 	}
+	if err := checkWritable(filepath.Dir(ref.Dir)); err != nil {
+		return nil, fault.Hint(fmt.Errorf("opening destination %s: %w", ref, err), "choose a directory that can be written")
+	}
 	s, err := newStaging(o.TempDir)
 	if err != nil {
 		return nil, err

@@ -18,9 +18,6 @@ func writeAtomically(name string, write func(f *os.File) error) error {
 	if err := write(f.File); err != nil {
 		return err
 	}
-	if err := f.Chmod(0o644); err != nil {
-		return err
-	}
 	return f.publish(name)
 }
 
@@ -32,11 +29,28 @@ type unnamed struct {
 }
 
 func newTemporary(dir string) (*unnamed, error) {
-	f, err := os.CreateTemp(dir, ".docker-repack-*")
+	// Unlike os.CreateTemp, which knows no umask.
+	name := filepath.Join(dir, ".docker-repack-"+rand.Text())
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		return nil, err
 	}
-	return &unnamed{f, f.Name()}, nil
+	return &unnamed{f, name}, nil
+}
+
+// checkWritable is an error if no file can be made in dir, or in what of it there is.
+func checkWritable(dir string) error {
+	for parent := filepath.Dir(dir); parent != dir; parent = filepath.Dir(dir) {
+		if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		dir = parent
+	}
+	f, err := newUnnamed(dir)
+	if err == nil {
+		f.discard()
+	}
+	return err
 }
 
 // publish gives the file its name, in place of a file that has it.

@@ -11,7 +11,7 @@ import (
 // newUnnamed makes a file that has no name: see O_TMPFILE in open(2). Whoever
 // kills the process leaves nothing behind.
 func newUnnamed(dir string) (*unnamed, error) {
-	fd, err := unix.Open(dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
+	fd, err := unix.Open(dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o644)
 	switch {
 	case err == nil:
 		return &unnamed{os.NewFile(uintptr(fd), dir), ""}, nil

@@ -7,6 +7,9 @@ import (
 	"runtime"
 	"slices"
 	"testing"
+
+	"github.com/dockerfactory/dockerfactory/shared/fault"
+	"github.com/dockerfactory/dockerfactory/shared/image"
 )
 
 func names(t *testing.T, dir string) []string {
@@ -65,6 +68,20 @@ func TestFilesWithTemporaryNames(t *testing.T) {
 		f.discard()
 		if err != nil || !slices.Equal(names(t, dir), []string{"f"}) {
 			t.Errorf("done %v: %v, in %q", done, err, names(t, dir))
+		}
+	}
+}
+
+// Before the source is read it is known whether the destination can be written.
+func TestUnwritableDestinations(t *testing.T) {
+	readOnly := "/proc" // for root, too
+	for _, to := range []string{"oci://" + readOnly + "/new/layout", "oci-archive://" + readOnly + "/f.tar", "docker-archive://" + readOnly + "/f.tar"} {
+		ref, err := image.Parse(to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := OpenDestination(t.Context(), ref, image.Options{TempDir: t.TempDir()}); err == nil || fault.HintOf(err) == "" {
+			t.Errorf("%s: %v", to, err)
 		}
 	}
 }

@@ -48,6 +48,9 @@ func newLayoutDestination(ref image.Reference) (*layoutDestination, error) {
 			return nil, fault.Hint(fmt.Errorf("destination %s is neither empty nor an OCI layout: %w", ref, err), "choose another directory")
 		}
 	}
+	if err := checkWritable(ref.Dir); err != nil {
+		return nil, fault.Hint(fmt.Errorf("opening destination %s: %w", ref, err), "choose a directory that can be written")
+	}
 	return l, nil
 }
 
