@@ -42,6 +42,7 @@ type Kept struct {
 	hide    []string              // paths to hide, none in another
 	restate []string              // directories whose attributes are not the final ones
 	parts   map[*Unit]*Unit       // what of the new tree's units is not kept
+	unlike  []int                 // layers that engines make something else of here
 }
 
 // Keep chooses the layers that are worth keeping under a tree that takes about
@@ -65,7 +66,10 @@ func Keep(tree *layer.Tree, old []Old, fresh, limit int) (*Kept, error) {
 			chosen = chosen[:forced] // only what somebody else has made has such shapes
 			continue
 		}
-		drop := k.worst(old, fresh, limit)
+		drop := k.unlike
+		if len(drop) == 0 {
+			drop = k.worst(old, fresh, limit)
+		}
 		if len(drop) == 0 {
 			k.bare(tree, old)
 			return k, nil
@@ -126,7 +130,13 @@ func settle(tree *layer.Tree, old []Old, chosen []int) (*Kept, error) {
 		sets[n] = old[i].Changes
 	}
 	var err error
-	if k.Below, err = layer.Merge(sets); err != nil {
+	if k.Below, err = layer.MergeObserved(sets, layer.Observer{Ambiguous: func(a layer.Ambiguity) {
+		switch i := chosen[a.Layer]; {
+		case a.Shape == layer.BareParent, a.Shape == layer.RootAttributes: // the top layer lists these
+		case !old[i].Forced && !slices.Contains(k.unlike, i):
+			k.unlike = append(k.unlike, i)
+		}
+	}}); err != nil {
 		return nil, err
 	}
 	k.cover(tree)

@@ -255,30 +255,3 @@ func (r *run) documents(ctx context.Context, o *original, layers []stored, tree,
 }
 
 func (d document) open() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(d.raw)), nil }
-
-// verify reads the documents of an image back from the destination and compares
-// what they and the layers, which have been read back already, make up with what
-// was read from the source.
-func (r *run) verify(ctx context.Context, o *original, want *layer.Tree, doc document, layers []stored, prefix string) error {
-	return progress.Do(r.opts.Progress, prefix+"verifying the result", func(progress.Step) error {
-		back, err := open(ctx, r.dst, doc.descriptor)
-		if err != nil {
-			return fmt.Errorf("reading the result back: %w", err)
-		}
-		sets := make([]*layer.Changeset, len(layers))
-		for i, l := range layers {
-			sets[i], layers[i].back = l.back, nil
-			if got := back.manifest.Layers[i].Digest; got != l.descriptor.Digest || back.config.RootFS.DiffIDs[i] != l.diffID {
-				return fmt.Errorf("the result lists layer %s where %s was written", got, l.descriptor.Digest)
-			}
-		}
-		tree, err := layer.Merge(sets)
-		if err != nil {
-			return fmt.Errorf("merging the layers of the result: %w", err)
-		}
-		if diff := compare(o, want, back, tree); len(diff) > 0 {
-			return fmt.Errorf("the result differs from the source in %d places, the first %s", len(diff), diff[0])
-		}
-		return nil
-	})
-}

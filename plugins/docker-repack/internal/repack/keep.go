@@ -2,6 +2,7 @@ package repack
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -35,6 +36,8 @@ type keptLayer struct {
 	registry   name.Reference // of a store in a registry, else nil
 }
 
+func (k *keptLayer) zstd() bool { return k.descriptor.MediaType == types.OCILayerZStd }
+
 func (k *keptLayer) written() *written {
 	return &written{descriptor: k.descriptor, diffID: k.diffID, entries: k.entries, kept: k}
 }
@@ -67,12 +70,19 @@ func (r *run) keep(ctx context.Context, o *original, s *scanned, platform string
 	add := func(from string, i int, o *original, s *scanned, registry name.Reference) {
 		d := o.manifest.Layers[i]
 		seen[d.Digest] = true
-		d = v1.Descriptor{MediaType: ociLayer(d.MediaType), Digest: d.Digest, Size: d.Size}
+		// Annotations are about the blob: those of eStargz and zstd:chunked find its table of contents.
+		d = v1.Descriptor{MediaType: ociLayer(d.MediaType), Digest: d.Digest, Size: d.Size, Annotations: d.Annotations}
 		all = append(all, &keptLayer{from: from, descriptor: d, diffID: o.config.RootFS.DiffIDs[i], entries: s.sets[i].Len(), raw: s.layers[i].tar, store: o.store, registry: registry})
 		old = append(old, plan.Old{Changes: s.sets[i], Size: d.Size, Forced: from == KeptBase})
 	}
 	for i := range base {
 		add(KeptBase, i, o, s, r.from)
+	}
+	if limit := limitsOf(r.dst); limit.compression == "gzip" && slices.ContainsFunc(all, (*keptLayer).zstd) {
+		if limit.only {
+			return nil, nil, fault.Hint(errors.New("the base has zstd layers, which the destination does not read"), "leave --keep-base out, or choose another destination")
+		}
+		r.warn("%s: layers of the base are zstd, which engines before Docker 23 do not read", platform)
 	}
 	if r.opts.Previous != nil {
 		prev, scanned, err := r.previous(ctx, o, step)

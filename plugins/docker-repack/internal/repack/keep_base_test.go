@@ -1,13 +1,16 @@
 package repack_test
 
 import (
+	"bytes"
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/dockerfactory/dockerfactory/plugins/docker-repack/internal/repack"
 	"github.com/dockerfactory/dockerfactory/shared/image"
@@ -171,5 +174,80 @@ func TestAmbiguousBase(t *testing.T) {
 		if len(r.Warnings) != 1 || strings.Contains(r.Warnings[0], "the base, which are kept as they are") != want {
 			t.Errorf("%d layers: warnings %q", base, r.Warnings)
 		}
+	}
+}
+
+// A layer of the earlier result that engines would read in another way upon the new
+// base is not kept there: alone, it makes a directory in the place of the base's
+// symlink.
+func TestPreviousBelowSymlinkOfNewBase(t *testing.T) {
+	host := newRegistry(t)
+	lib := noise(1, 100_000)
+	push(t, host+"/old", makeImage(t, "linux/amd64", Tar(t, File("lib/x", lib)), Tar(t, File("own", noise(2, 50_000)))))
+	run(t, host+"/old", host+"/old:out", repack.Options{KeepBase: 1, Compression: "gzip"})
+	previous := resolve(t, parse(t, host+"/old:out"))
+
+	push(t, host+"/new", makeImage(t, "linux/amd64", Tar(t, Dir("usr"), Dir("usr/lib"), Symlink("lib", "usr/lib")), Tar(t, File("usr/lib/x", lib), File("own", noise(2, 50_000)))))
+	r := run(t, host+"/new", host+"/new:out", repack.Options{KeepBase: 1, Previous: &previous, Compression: "gzip", Verify: true})
+	var sets []*layer.Changeset
+	for _, data := range plainLayers(t, imageOf(t, host+"/new:out")) {
+		set, err := layer.Scan(t.Context(), bytes.NewReader(data), layer.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sets = append(sets, set)
+	}
+	if _, err := layer.MergeObserved(sets, layer.Observer{Ambiguous: func(a layer.Ambiguity) { t.Errorf("the result has %+v", a) }}); err != nil {
+		t.Fatal(err)
+	}
+	if r.Images[0].LayersKept != 2 { // the base and what is the image's own
+		t.Errorf("%d layers are kept", r.Images[0].LayersKept)
+	}
+}
+
+// What is said about a blob that stays is still said.
+func TestKeptLayersHaveTheirAnnotations(t *testing.T) {
+	host := newRegistry(t)
+	toc := map[string]string{"containerd.io/snapshot/stargz/toc.digest": "sha256:x"}
+	img, err := mutate.Append(makeImage(t, "linux/amd64"), mutate.Addendum{Layer: tarLayer(t, Tar(t, File("a", noise(1, 100_000)))), Annotations: toc, MediaType: types.OCILayer})
+	if err == nil {
+		img, err = mutate.AppendLayers(img, tarLayer(t, Tar(t, File("b", ""))))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	push(t, host+"/app", img)
+	run(t, host+"/app", host+"/app:1", repack.Options{KeepBase: 1, Compression: "gzip"})
+	previous := resolve(t, parse(t, host+"/app:1"))
+	run(t, host+"/app", host+"/app:2", repack.Options{Previous: &previous, Compression: "gzip"})
+	for _, tag := range []string{"1", "2"} {
+		m, err := imageOf(t, host+"/app:"+tag).Manifest()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !maps.Equal(m.Layers[0].Annotations, toc) || len(m.Layers[1].Annotations) > 0 {
+			t.Errorf("%s: layers %+v", tag, m.Layers)
+		}
+	}
+}
+
+// Base layers that a destination does not read are told of.
+func TestZstdBase(t *testing.T) {
+	from := "oci://" + store(t, makeImage(t, "linux/amd64", Tar(t, File("a", "")), Tar(t, File("b", ""))))
+	zstd := "oci://" + t.TempDir()
+	run(t, from, zstd, repack.Options{})
+	opts := repack.Options{KeepBase: 1}
+	dst, err := repack.OpenDestination(t.Context(), parse(t, "docker-daemon://app"), image.Options{Engine: newEngine(t, false), TempDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := repack.Run(t.Context(), resolve(t, parse(t, zstd)), dst, opts); err == nil || !strings.Contains(err.Error(), "the base has zstd layers") {
+		t.Errorf("got %v", err)
+	}
+	if r := run(t, zstd, "docker-archive://"+t.TempDir()+"/f.tar", opts); len(r.Warnings) != 1 || !strings.Contains(r.Warnings[0], "before Docker 23") {
+		t.Errorf("warnings %q", r.Warnings)
+	}
+	if r := run(t, zstd, "oci://"+t.TempDir(), opts); len(r.Warnings) != 0 {
+		t.Errorf("warnings %q", r.Warnings)
 	}
 }
