@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"time"
 
+	controlapi "github.com/moby/buildkit/api/services/control"
 	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/client/llb"
+	"github.com/moby/buildkit/identity"
 
 	"github.com/dockerfactory/dockerfactory/shared/fault"
 )
@@ -23,7 +25,10 @@ func Probe(ctx context.Context, c *client.Client, timeout time.Duration) error {
 	if err != nil {
 		return err
 	}
-	if _, err := c.Solve(ctx, def, client.SolveOpt{Internal: true}, nil); err != nil {
+	// Not by client.Solve: it opens a session, of which this build has no need, and closing
+	// one takes a second whenever HTTP/2 finds fault with it.
+	solve := &controlapi.SolveRequest{Ref: identity.NewID(), Definition: def.ToPB(), Internal: true, Cache: &controlapi.CacheOptions{}}
+	if _, err := c.ControlClient().Solve(ctx, solve); err != nil {
 		if ctx.Err() != nil {
 			return fault.Hint(fmt.Errorf("probing buildkitd: no answer after %s: %w", timeout, err), "give it more time with --ready-timeout")
 		}

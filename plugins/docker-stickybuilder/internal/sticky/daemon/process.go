@@ -26,7 +26,8 @@ type Process struct {
 // as it lives, even without this process.
 //
 // It dies with this process. It gets a mount namespace of its own, so that no
-// mount outlives it however it dies.
+// mount outlives it however it dies. Neither it nor what it runs waits for syncs:
+// the disk is synced as a whole before it is committed.
 func Start(binary, config string, env []string, log, lock *os.File) (*Process, error) {
 	cmd := exec.Command(binary, "--config", config)
 	cmd.Env = env
@@ -42,9 +43,10 @@ func Start(binary, config string, env []string, log, lock *os.File) (*Process, e
 	started, identified := make(chan error), make(chan struct{})
 	go func() {
 		// The kernel sends Pdeathsig when the thread that forked ends, so that
-		// thread has to stay until the process has ended.
+		// thread has to stay until the process has ended. It is never unlocked,
+		// and so ends with this goroutine: nothing else may run on it.
 		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
+		ignoreSyncs()
 		err := cmd.Start()
 		started <- err
 		if err != nil {
