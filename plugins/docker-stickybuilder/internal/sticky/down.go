@@ -231,6 +231,10 @@ func (h Host) replaceSupervisor(ctx context.Context, dir instance.Dir, i *instan
 	if !run.Supervisor.IsZero() {
 		e.unseen = "the supervisor died"
 	}
+	if run.Supervisor.BeforeBoot() {
+		// No policy makes up for that: nobody has synced the disk.
+		e.override = "the machine was started anew since, and what it had not written to the disk is lost"
+	}
 	pool, err := h.openDisk(i.Disk, i.Keep, nil)
 	if err != nil && i.Working.Root == "" {
 		// Its up was killed before it had anything of the disk, which may be the reason.

@@ -178,7 +178,11 @@ func dead(t *testing.T, journal string) (Host, *instance.Instance, Disk) {
 	if err := os.WriteFile(i.Environment.Path, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	gone := process.ID{PID: os.Getpid(), Start: 1, Boot: "before the machine was started again"}
+	gone, err := process.Identify(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone.Start--
 	if err := errors.Join(os.MkdirAll(string(dir), 0o700), dir.Save(i), dir.MakeSocketDir(),
 		dir.SaveRun(instance.Run{Phase: instance.PhaseReady, Supervisor: gone, Buildkitd: gone, BuildkitVersion: "v9"}),
 		os.WriteFile(dir.File(instance.Journal), []byte(journal), 0o600)); err != nil {
@@ -192,13 +196,22 @@ const (
 	jsonLost = `{"type":"started","build":{"ref":"b","outcome":"running"}}` + "\n"
 )
 
+// Even "always" keeps nothing of a machine that died: nobody has synced it.
 func TestDownAfterTheMachineDied(t *testing.T) {
 	h, i, d := dead(t, jsonOK+jsonLost+`{"type":"comp`)
+	run, err := h.State.Dir("sticky").LoadRun()
+	if err != nil {
+		t.Fatal(err)
+	}
+	run.Supervisor.Boot, run.Buildkitd.Boot = "another", "another"
+	if err := h.State.Dir("sticky").SaveRun(run); err != nil {
+		t.Fatal(err)
+	}
 	if s, err := h.Status("sticky"); err != nil || s.State != StateDead || s.Summary.Lost != 1 {
 		t.Errorf("status %+v, %v", s, err)
 	}
-	r, err := h.Down(t.Context(), DownOptions{Name: "sticky", Policy: history.Auto}, progress.Discard)
-	if err != nil || r.Decision != Discarded || r.Summary.OK != 1 || r.Summary.Lost != 1 || r.CleanShutdown || r.BuildkitVersion != "v9" {
+	r, err := h.Down(t.Context(), DownOptions{Name: "sticky", Policy: history.Always}, progress.Discard)
+	if err != nil || r.Decision != Discarded || !strings.Contains(r.Reason, "started anew") || r.Summary.OK != 1 || r.Summary.Lost != 1 || r.CleanShutdown || r.BuildkitVersion != "v9" {
 		t.Errorf("%+v, %v", r, err)
 	}
 	if head, err := d.Head(t.Context(), i.Working.Lineage); head != nil || err != nil {

@@ -51,6 +51,12 @@ func (id ID) Alive() bool {
 	return err == nil && st.start == id.Start && st.state != 'X' && (st.state != 'Z' || st.threads > 1)
 }
 
+// BeforeBoot reports whether the process was there before the machine was started.
+func (id ID) BeforeBoot() bool {
+	boot, err := bootID()
+	return err == nil && !id.IsZero() && boot != id.Boot
+}
+
 func bootID() (string, error) {
 	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	return strings.TrimSpace(string(b)), err
