@@ -28,9 +28,13 @@ type layoutDestination struct {
 	dir string
 	tag string
 
+	// before is index.json when the layout was opened; nil if there was none.
+	before []byte
+
 	mu    sync.Mutex
 	made  []string // directories that were created, outermost first
 	added []string // files that were created
+	found []string // files that were there already, of somebody else's making
 }
 
 var _ Destination = (*layoutDestination)(nil)
@@ -48,6 +52,7 @@ func newLayoutDestination(ref image.Reference) (*layoutDestination, error) {
 			return nil, fault.Hint(fmt.Errorf("destination %s is neither empty nor an OCI layout: %w", ref, err), "choose another directory")
 		}
 	}
+	l.before, _ = os.ReadFile(l.indexFile()) // read before, or not there
 	if err := checkWritable(ref.Dir); err != nil {
 		return nil, fault.Hint(fmt.Errorf("opening destination %s: %w", ref, err), "choose a directory that can be written")
 	}
@@ -57,6 +62,8 @@ func newLayoutDestination(ref image.Reference) (*layoutDestination, error) {
 func (l *layoutDestination) path(d v1.Descriptor) string {
 	return filepath.Join(l.dir, "blobs", d.Digest.Algorithm, d.Digest.Hex)
 }
+
+func (l *layoutDestination) indexFile() string { return filepath.Join(l.dir, ocispec.ImageIndexFile) }
 
 func (l *layoutDestination) Manifest(_ context.Context, d v1.Descriptor) ([]byte, error) {
 	return os.ReadFile(l.path(d))
@@ -68,6 +75,9 @@ func (l *layoutDestination) Blob(_ context.Context, d v1.Descriptor) (io.ReadClo
 
 func (l *layoutDestination) PutBlob(ctx context.Context, d v1.Descriptor, open func() (io.ReadCloser, error)) (bool, error) {
 	if l.has(ctx, d) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.found = append(l.found, l.path(d))
 		return false, nil
 	}
 	r, err := open()
@@ -141,8 +151,19 @@ func (l *layoutDestination) PutManifest(ctx context.Context, d v1.Descriptor, ra
 }
 
 // Publish lists the manifest in index.json in place of the one that had its name;
-// without a name, in place of the one that has none.
+// without a name, in place of the one that has none. Others may write to the layout
+// at the same time.
 func (l *layoutDestination) Publish(ctx context.Context, d v1.Descriptor, _ []byte) error {
+	unlock, err := lockDir(l.dir)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	for _, f := range l.found {
+		if _, err := os.Stat(f); err != nil {
+			return fault.Hint(fmt.Errorf("writing to %s: what was there is gone: %w", l.dir, err), "another program writes to the layout, too: run the command again")
+		}
+	}
 	index, err := l.index()
 	if errors.Is(err, fs.ErrNotExist) {
 		index = v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex}
@@ -167,13 +188,20 @@ func (l *layoutDestination) Publish(ctx context.Context, d v1.Descriptor, _ []by
 		}
 		l.add(version)
 	}
-	return writeAtomically(filepath.Join(l.dir, ocispec.ImageIndexFile), copyTo(cancelReader{ctx, bytes.NewReader(raw)}))
+	return writeAtomically(l.indexFile(), copyTo(cancelReader{ctx, bytes.NewReader(raw)}))
 }
 
-// Abort removes the files and directories that this run has made.
+// Abort removes the files and directories that this run has made, unless somebody
+// else has listed images meanwhile: they may be of the same parts.
 func (l *layoutDestination) Abort() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if unlock, err := lockDir(l.dir); err == nil {
+		defer unlock()
+	}
+	if now, _ := os.ReadFile(l.indexFile()); !bytes.Equal(now, l.before) {
+		return
+	}
 	for _, f := range l.added {
 		os.Remove(f)
 	}
@@ -184,7 +212,7 @@ func (l *layoutDestination) Abort() {
 
 func (l *layoutDestination) index() (v1.IndexManifest, error) {
 	var index v1.IndexManifest
-	raw, err := os.ReadFile(filepath.Join(l.dir, ocispec.ImageIndexFile))
+	raw, err := os.ReadFile(l.indexFile())
 	if err == nil {
 		err = json.Unmarshal(raw, &index)
 	}

@@ -295,6 +295,67 @@ func TestOldEngineReadsNoZstd(t *testing.T) {
 	}
 }
 
+// Who write to one layout at the same time take nothing from each other.
+func TestLayoutOfSeveralWriters(t *testing.T) {
+	const writers = 12
+	from := resolve(t, parse(t, "oci://"+store(t, makeImage(t, "linux/amd64", Tar(t, File("a", ""))))))
+	dir := t.TempDir()
+	open := func(tag string) repack.Destination {
+		return must(repack.OpenDestination(t.Context(), parse(t, "oci://"+dir+":"+tag), image.Options{}))
+	}
+	var wait sync.WaitGroup
+	for i := range writers {
+		dst := open(fmt.Sprint(i))
+		wait.Go(func() {
+			if _, err := repack.Run(t.Context(), from, dst, repack.Options{}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wait.Wait()
+	for i := range writers {
+		imageOf(t, fmt.Sprintf("oci://%s:%d", dir, i))
+	}
+
+	// One that stops leaves what another one has listed; if it comes first, the other
+	// one does not list what is gone.
+	other := resolve(t, parse(t, "oci://"+store(t, makeImage(t, "linux/amd64", Tar(t, File("b", ""))))))
+	for _, stops := range []string{"after", "before"} {
+		dir = t.TempDir()
+		first, second := open("first"), open("second")
+		if _, err := repack.Run(t.Context(), other, unpublished{first}, repack.Options{}); err != nil {
+			t.Fatal(err)
+		}
+		if stops == "before" {
+			_, err := repack.Run(t.Context(), other, abortBefore{second, first.Abort}, repack.Options{})
+			if err == nil || !strings.Contains(fault.HintOf(err), "run the command again") {
+				t.Errorf("got %v", err)
+			}
+			continue
+		}
+		if _, err := repack.Run(t.Context(), other, second, repack.Options{}); err != nil {
+			t.Fatal(err)
+		}
+		first.Abort()
+		plainLayers(t, imageOf(t, "oci://"+dir+":second"))
+	}
+}
+
+type unpublished struct{ repack.Destination }
+
+func (unpublished) Publish(context.Context, v1.Descriptor, []byte) error { return nil }
+
+// abortBefore aborts another destination before it publishes.
+type abortBefore struct {
+	repack.Destination
+	abort func()
+}
+
+func (a abortBefore) Publish(ctx context.Context, d v1.Descriptor, raw []byte) error {
+	a.abort()
+	return a.Destination.Publish(ctx, d, raw)
+}
+
 // An engine that holds one image gets of several variants the one that it would pull.
 func TestOneVariantForAnEngine(t *testing.T) {
 	host := newRegistry(t)
