@@ -71,7 +71,7 @@ func TestSourcesThatCannotBeRepacked(t *testing.T) {
 		img        v1.Image
 		text, hint string
 	}{
-		"windows":             {makeImage(t, "windows/amd64", Tar(t, File("Files/a", "1"))), "is a Windows image", "--platform linux/amd64"},
+		"windows":             {makeImage(t, "windows/amd64", Tar(t, File("Files/a", "1"))), "is a Windows image", "--platform 'linux/*'"},
 		"encrypted":           {withType("application/vnd.oci.image.layer.v1.tar+gzip+encrypted"), "the layer is encrypted", "skopeo copy --decryption-key"},
 		"foreign":             {withType(types.DockerForeignLayer), "the layer is foreign", "non-distributable"},
 		"unknown":             {withType("application/x-thing"), `unknown layer media type "application/x-thing"`, "only tar layers"},

@@ -38,6 +38,8 @@ type keptLayer struct {
 
 func (k *keptLayer) zstd() bool { return k.descriptor.MediaType == types.OCILayerZStd }
 
+func (k *keptLayer) plain() bool { return k.descriptor.MediaType == types.OCIUncompressedLayer }
+
 func (k *keptLayer) written() *written {
 	return &written{descriptor: k.descriptor, diffID: k.diffID, entries: k.entries, kept: k}
 }
@@ -77,6 +79,9 @@ func (r *run) keep(ctx context.Context, o *original, s *scanned, platform string
 	}
 	for i := range base {
 		add(KeptBase, i, o, s, r.from)
+	}
+	if slices.ContainsFunc(all, (*keptLayer).plain) {
+		r.warn("%s: layers of the base are not compressed, as engines and docker archives give them, and stay so: their blobs are not those that other images on the base have in a registry", platform)
 	}
 	if limit := limitsOf(r.dst); limit.compression == "gzip" && slices.ContainsFunc(all, (*keptLayer).zstd) {
 		if limit.only {

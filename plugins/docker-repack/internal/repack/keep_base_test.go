@@ -10,6 +10,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/static"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/dockerfactory/dockerfactory/plugins/docker-repack/internal/repack"
@@ -249,5 +250,21 @@ func TestZstdBase(t *testing.T) {
 	}
 	if r := run(t, zstd, "oci://"+t.TempDir(), opts); len(r.Warnings) != 0 {
 		t.Errorf("warnings %q", r.Warnings)
+	}
+}
+
+// Out of an engine without the containerd store base layers come as plain tar files,
+// which are no blobs that others have.
+func TestUncompressedBase(t *testing.T) {
+	img, err := mutate.AppendLayers(makeImage(t, "linux/amd64"), static.NewLayer(Tar(t, File("a", "")), types.OCIUncompressedLayer), static.NewLayer(Tar(t, File("b", "")), types.OCIUncompressedLayer))
+	if err != nil {
+		t.Fatal(err)
+	}
+	from := "oci://" + store(t, img)
+	for base, warnings := range map[int]int{0: 0, 1: 1} {
+		r := run(t, from, "oci://"+t.TempDir(), repack.Options{KeepBase: base, Verify: true})
+		if len(r.Warnings) != warnings || warnings > 0 && !strings.Contains(r.Warnings[0], "not compressed") {
+			t.Errorf("base of %d: warnings %q", base, r.Warnings)
+		}
 	}
 }

@@ -118,7 +118,7 @@ func open(ctx context.Context, store Store, d v1.Descriptor) (*original, error) 
 func (o *original) check() error {
 	if strings.EqualFold(o.config.OS, "windows") {
 		return fault.Hint(fmt.Errorf("%s is a Windows image, whose layers are not plain root filesystems", o.descriptor.Digest),
-			"choose other platforms of the index: --platform linux/amd64")
+			"choose the other platforms of the index: --platform 'linux/*'")
 	}
 	for i, l := range o.manifest.Layers {
 		if err := checkLayerType(l.MediaType); err != nil {
