@@ -29,8 +29,4 @@ func TestRatesOf(t *testing.T) {
 	if noise.Gzip <= 0 || noise.Zstd <= 0 || noise.Entry < 0 || noise.Layer <= 0 || noise.Start <= 0 {
 		t.Errorf("rates of noise: %+v", noise)
 	}
-	c := calibration{taken: []Rates{{Zstd: 3, Layer: 1}, {Zstd: 1, Layer: 3}, {Zstd: 2, Layer: 2}}}
-	if m := c.typical(); m.Zstd != 2 || m.Layer != 2 {
-		t.Errorf("medians %+v", m)
-	}
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -109,7 +110,7 @@ func (v variant) ref(addr string) string { return addr + "/" + v.repository + ":
 func overLink(ctx context.Context, b *bed.Bed, o options, c *calibration, mbps int64, variants []variant) ([]LinkRow, error) {
 	var rows []LinkRow
 	var proxies []*link.Proxy
-	c.taken = nil
+	clear(c.fastest)
 	for _, v := range variants {
 		p, err := link.Listen(v.registry.Addr, int64(payload*float64(mbps)*1e6))
 		if err != nil {
@@ -143,7 +144,7 @@ func overLink(ctx context.Context, b *bed.Bed, o options, c *calibration, mbps i
 	}
 	for i, v := range variants {
 		var err error
-		rows[i].Rates = c.typical()
+		rows[i].Rates = ratesOf(c.fastest)
 		if rows[i].Predicted, err = predict(ctx, b, v.ref(v.registry.Addr), mbps, rows[i].Rates); err != nil {
 			return nil, err
 		}
@@ -204,12 +205,12 @@ func linksMarkdown(rows []LinkRow) string {
 	base := map[int64]time.Duration{}
 	for _, r := range rows {
 		if r.Variant == ours {
-			base[r.Mbps] = measure.Typical(asRuns(r.Pulls)).Wall
+			base[r.Mbps] = slices.Min(r.Pulls)
 		}
 	}
 	var cells [][]string
 	for _, r := range rows {
-		took := measure.Typical(asRuns(r.Pulls)).Wall
+		took := slices.Min(r.Pulls)
 		cells = append(cells, []string{
 			fmt.Sprintf("%d Mb/s: %s", r.Mbps, r.Variant), fmt.Sprintf("%.0f", r.Measured), markdown.MB(r.Bytes),
 			markdown.Seconds(took), markdown.Ratio(took, base[r.Mbps]), markdown.Seconds(r.Predicted), markdown.Ratio(r.Predicted, took),
