@@ -66,7 +66,7 @@ func (r *repetition) fresh(p piece) float64 {
 		at := r.at + int64(m.offset-p.offset)
 		o, known := r.seen[m.hash]
 		r.seen[m.hash] = occurrence{at, p.frame}
-		if known && o.frame == p.frame {
+		if known && o.frame == p.frame && at-o.at < frameSize { // else a copy of the whole
 			continue
 		}
 		if known && at-o.at < r.window {
