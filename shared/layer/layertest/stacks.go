@@ -15,10 +15,7 @@ import (
 // returns what is wrong, or "". The first that is wrong ends the test.
 func RunStacks(t *testing.T, usual int, check func(seed uint64) string) {
 	t.Helper()
-	if testing.Short() {
-		usual = max(1, usual/5)
-	}
-	n, from := number(t, "LAYER_STACKS", uint64(usual)), number(t, "LAYER_SEED", 0)
+	n, from := Seeds(t, usual), number(t, "LAYER_SEED", 0)
 	began := time.Now()
 	var next, done atomic.Uint64
 	var failed atomic.Bool
@@ -41,6 +38,16 @@ func RunStacks(t *testing.T, usual int, check func(seed uint64) string) {
 	}
 	wait.Wait()
 	t.Logf("%d of %d stacks are as they should be, after %s", done.Load(), n, time.Since(began).Round(time.Second))
+}
+
+// Seeds returns how many random cases a test looks at: a fifth of the usual number
+// in short mode, and what LAYER_STACKS says if it is set.
+func Seeds(t *testing.T, usual int) uint64 {
+	t.Helper()
+	if testing.Short() {
+		usual = max(1, usual/5)
+	}
+	return number(t, "LAYER_STACKS", uint64(usual))
 }
 
 func number(t *testing.T, variable string, usual uint64) uint64 {

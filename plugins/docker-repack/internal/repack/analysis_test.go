@@ -113,7 +113,7 @@ func TestPlanLists(t *testing.T) {
 // real run then makes.
 func TestAccountingOfRandomStacks(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 3))
-	for range 40 {
+	for range Seeds(t, 20) {
 		stack := Random(t, rng, 1+rng.IntN(5), Shape{Implied: true, CrossLinks: true, RootOpaque: true, Duplicates: true, Spelling: true})
 		dir := store(t, makeImage(t, "linux/amd64", stack...))
 		a := planOf(t, "oci://"+dir, repack.Options{}).Images[0]
@@ -152,14 +152,14 @@ func TestPredictionIsNearTheResult(t *testing.T) {
 	var tars [][]byte
 	for l := range 3 {
 		var entries []Entry
-		for i := range 150 {
+		for i := range 50 {
 			entries = append(entries, File(fmt.Sprintf("dir%d/file%d", l, i), content(rng, 1000+rng.IntN(200_000))))
 		}
 		tars = append(tars, Tar(t, entries...))
 	}
 	dir := store(t, makeImage(t, "linux/amd64", tars...))
 	for _, compression := range repack.Compressions {
-		opts := repack.Options{TargetSize: 3_000_000, Compression: compression, Analyze: true}
+		opts := repack.Options{TargetSize: 1_000_000, Compression: compression, Analyze: true}
 		predicted := planOf(t, "oci://"+dir, opts).Images[0].After
 		r := run(t, "oci://"+dir, "oci://"+t.TempDir()+"/out", opts)
 		made := r.Analysis.Images[0].After

@@ -52,7 +52,7 @@ func compressed(t testing.TB, c codec, raw []byte) []byte {
 }
 
 func TestCodecsAreDeterministicAndReversible(t *testing.T) {
-	raw := text(1, 6<<20)
+	raw := text(1, 2<<20)
 	for _, compression := range Compressions {
 		for _, level := range Levels {
 			c, err := newCodec(compression, level)

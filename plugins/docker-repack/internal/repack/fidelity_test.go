@@ -3,6 +3,7 @@ package repack_test
 import (
 	"archive/tar"
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -22,17 +23,17 @@ var anything = Shape{Implied: true, CrossLinks: true, RootOpaque: true, Duplicat
 
 // noise makes n bytes that do not compress, so that small files make many layers.
 func noise(seed uint64, n int) string {
-	b := make([]byte, n)
+	b := make([]byte, 0, n+8)
 	rng := rand.New(rand.NewPCG(seed, seed))
-	for i := range b {
-		b[i] = byte(rng.Uint32())
+	for len(b) < n {
+		b = binary.LittleEndian.AppendUint64(b, rng.Uint64())
 	}
-	return string(b)
+	return string(b[:n])
 }
 
 func TestRandomStacks(t *testing.T) {
 	host := newRegistry(t)
-	for seed := range uint64(30) {
+	for seed := range Seeds(t, 10) {
 		rng := rand.New(rand.NewPCG(seed, 4))
 		tars := Random(t, rng, 1+rng.IntN(5), anything)
 		// Something to fill several layers of the smallest target with, among the

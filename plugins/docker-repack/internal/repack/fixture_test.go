@@ -2,6 +2,7 @@ package repack_test
 
 import (
 	"bytes"
+	"compress/gzip"
 	"io"
 	"log"
 	"net/http/httptest"
@@ -31,8 +32,11 @@ func newRegistry(t testing.TB) string {
 	return strings.TrimPrefix(server.URL, "http://")
 }
 
+// tarLayer compresses a tar stream once and quickly: under the race detector that
+// is what most of the time would go to.
 func tarLayer(t testing.TB, data []byte, opts ...tarball.LayerOption) v1.Layer {
 	t.Helper()
+	opts = append([]tarball.LayerOption{tarball.WithCompressedCaching, tarball.WithCompressionLevel(gzip.BestSpeed)}, opts...)
 	l, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil }, opts...)
 	if err != nil {
 		t.Fatal(err)

@@ -24,7 +24,7 @@ func TestKeptLayersAgainstOverlay(t *testing.T) {
 	shape := anything
 	shape.CrossLinks = false // the kernel knows none
 	var results, keeping, hiding atomic.Int64
-	RunStacks(t, 60, func(seed uint64) string {
+	RunStacks(t, 25, func(seed uint64) string {
 		rng := rand.New(rand.NewPCG(seed, 14))
 		dir, err := os.MkdirTemp("", "versions")
 		if err != nil {

@@ -22,7 +22,7 @@ import (
 func TestStacksAgainstOverlay(t *testing.T) {
 	RequireOverlay(t)
 	var outputs, several atomic.Int64
-	RunStacks(t, 100, func(seed uint64) string {
+	RunStacks(t, 50, func(seed uint64) string {
 		rng := rand.New(rand.NewPCG(seed, 6))
 		tars := Random(t, rng, 1+rng.IntN(5), anything)
 		want := merged(t, tars)

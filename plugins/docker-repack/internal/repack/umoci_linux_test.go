@@ -25,11 +25,7 @@ import (
 // 0.4.7 reads no zstd.
 func TestUmociUnpacksEqualTrees(t *testing.T) {
 	requireUmoci(t)
-	stacks := 10
-	if testing.Short() {
-		stacks = 3
-	}
-	for seed := range uint64(stacks) {
+	for seed := range Seeds(t, 5) {
 		rng := rand.New(rand.NewPCG(seed, 5))
 		tars := Random(t, rng, 1+rng.IntN(5), Shape{Capabilities: true, RootOpaque: true, Spelling: true})
 		tars = append(tars, Tar(t, Dir("a"), Dir("b"), File("a/n1", noise(seed, 900_000)), File("n2", noise(seed+1, 900_000)), File("b/n3", noise(seed, 900_000))))
