@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -21,6 +22,25 @@ var (
 	// zstd:chunked and pzstd streams may begin.
 	skippableMagic = []byte{0x2a, 0x4d, 0x18}
 )
+
+// DecompressMemory returns about how many bytes [Decompress] will hold for a stream
+// that begins with what can be peeked of b: two of the windows that the first zstd
+// frame asks for (RFC 8878, section 3.1.1.1.2; of a single segment, its content), and
+// next to nothing for others. A
+// stream that cannot be read takes nothing.
+func DecompressMemory(b *bufio.Reader) int64 {
+	head, _ := b.Peek(zstd.HeaderMaxSize) // what is wrong with it, reading will tell
+	var h zstd.Header
+	switch {
+	case h.Decode(head) != nil || h.Skippable:
+		return 0
+	case h.SingleSegment:
+		return 2 * int64(min(h.FrameContentSize, math.MaxInt64/4))
+	case h.WindowSize > maxWindow:
+		return 0
+	}
+	return 2 * int64(h.WindowSize)
+}
 
 // Decompress returns the tar stream in a layer blob. The compression is found by
 // the first bytes, as engines do, for media types are often wrong about it. The

@@ -5,7 +5,6 @@ import (
 	"io"
 	"math/bits"
 	"slices"
-	"sync"
 
 	v1types "github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/klauspost/compress/gzip"
@@ -38,19 +37,23 @@ var efforts = []effort{
 // minWindow bounds the kinds of encoder from below: less would save nothing.
 const minWindow = 1 << 20
 
-// A compressor can be asked to let go of what it holds back.
+// A compressor can be asked to let go of what it holds back, and, when it is
+// closed, be used again.
 type compressor interface {
 	io.WriteCloser
 	Flush() error
+	Reset(w io.Writer)
 }
 
-// A codec compresses layers in one way. It keeps the encoders that it has made.
+// A codec compresses layers in one way.
 type codec struct {
 	mediaType v1types.MediaType
 	window    int64 // how far back it looks for repetitions, in bytes
-	memory    int64 // that compressing one layer takes, in bytes
+	// memory is what compressing about raw bytes takes, in bytes.
+	memory func(raw int64) int64
 	// open starts a stream of about raw bytes; the output depends on raw's order
-	// of magnitude. Close gives the encoder back.
+	// of magnitude. A compressor holds its memory as long as it is referred to:
+	// who keeps one for later keeps that from others.
 	open func(w io.Writer, raw int64) (compressor, error)
 }
 
@@ -65,66 +68,30 @@ func newCodec(compression, level string) (codec, error) {
 	switch compression {
 	case "", "zstd":
 		e := efforts[index]
-		encoders := &encoders{effort: e, idle: map[int][]*zstd.Encoder{}}
-		// The encoder moves its history down only when it has filled two windows.
-		return codec{v1types.OCILayerZStd, int64(e.window), 2*int64(e.window) + e.tables, encoders.open}, nil
+		return codec{v1types.OCILayerZStd, int64(e.window), e.memory, e.open}, nil
 	case "gzip":
 		speed := []int{6, 1, 9}[index]
-		return codec{v1types.OCILayer, 32 << 10, 1 << 20, func(w io.Writer, _ int64) (compressor, error) {
+		return codec{v1types.OCILayer, 32 << 10, func(int64) int64 { return 1 << 20 }, func(w io.Writer, _ int64) (compressor, error) {
 			return gzip.NewWriterLevel(w, speed)
 		}}, nil
 	}
 	return codec{}, fmt.Errorf("compression %q is not one of %v", compression, Compressions)
 }
 
-// encoders are zstd encoders of one effort. What they hold is worth keeping: new
-// windows for each layer would keep the garbage collector busy.
-type encoders struct {
-	effort effort
-	mu     sync.Mutex
-	idle   map[int][]*zstd.Encoder // by window
+// windowFor is the window for a stream of about raw bytes: engines allocate what the
+// frame asks for.
+func (e effort) windowFor(raw int64) int {
+	if raw < int64(e.window) {
+		return max(1<<bits.Len64(uint64(max(raw, 1)-1)), minWindow)
+	}
+	return e.window
 }
 
-func (p *encoders) open(w io.Writer, raw int64) (compressor, error) {
-	window := p.effort.window
-	if raw < int64(window) { // engines allocate the window that the frame asks for
-		window = max(1<<bits.Len64(uint64(max(raw, 1)-1)), minWindow)
-	}
-	z := p.take(window)
-	if z != nil {
-		z.Reset(w)
-		return &pooled{z, p, window}, nil
-	}
+// memory: the encoder moves its history down only when it has filled two windows.
+func (e effort) memory(raw int64) int64 { return 2*int64(e.windowFor(raw)) + e.tables }
+
+func (e effort) open(w io.Writer, raw int64) (compressor, error) {
 	// Two, whatever the number of jobs, for the bytes may depend on it: finding
 	// matches and writing them then run beside each other, and beside the caller.
-	z, err := zstd.NewWriter(w, zstd.WithEncoderLevel(p.effort.speed), zstd.WithWindowSize(window), zstd.WithEncoderConcurrency(2))
-	return &pooled{z, p, window}, err
-}
-
-func (p *encoders) take(window int) *zstd.Encoder {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	idle := p.idle[window]
-	if len(idle) == 0 {
-		return nil
-	}
-	last := len(idle) - 1
-	p.idle[window] = idle[:last]
-	return idle[last]
-}
-
-type pooled struct {
-	*zstd.Encoder
-	from   *encoders
-	window int
-}
-
-// Close ends the stream; the compressor must not be used any more.
-func (p *pooled) Close() error {
-	err := p.Encoder.Close()
-	p.Reset(nil) // lets go of the stream's writer
-	p.from.mu.Lock()
-	defer p.from.mu.Unlock()
-	p.from.idle[p.window] = append(p.from.idle[p.window], p.Encoder)
-	return err
+	return zstd.NewWriter(w, zstd.WithEncoderLevel(e.speed), zstd.WithWindowSize(e.windowFor(raw)), zstd.WithEncoderConcurrency(2))
 }

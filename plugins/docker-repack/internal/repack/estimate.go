@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"context"
 	"io"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -26,7 +27,9 @@ const (
 	sampleSize  = 512 << 10
 	warmUp      = 1 << 20
 	sampleEvery = 12 << 20
-	maxSamples  = 192
+	// sampleStream is more than what is compressed of a sample, mostly.
+	sampleStream = 4 * (sampleSize + warmUp)
+	maxSamples   = 192
 	// prior is how many packed bytes of samples the mean of all classes is worth
 	// to each of them.
 	prior = 1 << 20
@@ -144,7 +147,8 @@ func (s *scanned) unit(r *repetition, u *plan.Unit) price {
 
 // estimate sets the units' costs to what they will take in layers that are about
 // as planned. It takes the same samples whatever the number of workers.
-func estimate(ctx context.Context, s *scanned, p *plan.Plan, c codec, jobs int) error {
+// Memory bounds the workers, in bytes.
+func estimate(ctx context.Context, s *scanned, p *plan.Plan, c codec, jobs int, memory int64) error {
 	var streams []stretch
 	for i := range p.Layers {
 		streams = append(streams, pick(p.Layers[i].Units)...)
@@ -155,7 +159,8 @@ func estimate(ctx context.Context, s *scanned, p *plan.Plan, c codec, jobs int) 
 		}
 		streams = streams[:maxSamples]
 	}
-	gain, err := s.gains(ctx, streams, c, jobs)
+	workers := min(int64(jobs), newBudget(memory, s.tree.Len()).total/c.memory(sampleStream))
+	gain, err := s.gains(ctx, streams, c, int(max(workers, 1)))
 	if err != nil {
 		return err
 	}
@@ -206,13 +211,16 @@ func pick(units []*plan.Unit) []stretch {
 }
 
 // gains measures how much less than priced the samples take, for each class.
-func (s *scanned) gains(ctx context.Context, samples []stretch, c codec, jobs int) ([classes]float64, error) {
+func (s *scanned) gains(ctx context.Context, samples []stretch, c codec, workers int) ([classes]float64, error) {
 	got, want := make([]float64, len(samples)), make([]price, len(samples))
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(max(jobs, 1))
-	for i, sample := range samples {
-		g.Go(func() (err error) {
-			got[i], want[i], err = s.try(ctx, sample, c)
+	var next atomic.Int64
+	for range min(workers, len(samples)) {
+		g.Go(func() error {
+			z, err := c.open(io.Discard, sampleStream)
+			for i := next.Add(1) - 1; err == nil && i < int64(len(samples)); i = next.Add(1) - 1 {
+				got[i], want[i], err = s.try(ctx, samples[i], z, c.window)
+			}
 			return err
 		})
 	}
@@ -247,7 +255,7 @@ func (s *scanned) gains(ctx context.Context, samples []stretch, c codec, jobs in
 var ones = [classes]float64{1, 1, 1, 1, 1, 1, 1, 1}
 
 // try compresses a stretch and returns what came out and what it was priced at.
-func (s *scanned) try(ctx context.Context, sample stretch, c codec) (float64, price, error) {
+func (s *scanned) try(ctx context.Context, sample stretch, z compressor, window int64) (float64, price, error) {
 	var want price
 	reader, err := newSpoolReader()
 	if err != nil {
@@ -255,13 +263,10 @@ func (s *scanned) try(ctx context.Context, sample stretch, c codec) (float64, pr
 	}
 	defer reader.close()
 	var out counter
-	z, err := c.open(&out, 4*(sampleSize+warmUp))
-	if err != nil {
-		return 0, want, err
-	}
+	z.Reset(&out)
 	defer z.Close()
 	t := tar.NewWriter(z)
-	r := newRepetition(c.window)
+	r := newRepetition(window)
 	var before counter
 	for i, u := range sample.units {
 		if err := context.Cause(ctx); err != nil {

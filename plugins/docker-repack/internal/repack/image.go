@@ -127,7 +127,7 @@ func (r *run) survey(ctx context.Context, o *original, sp *spool, platform, pref
 		all := plan.Units(s.tree, s.estimate, r.codec.window, group)
 		// Where repetitions lie depends on the layers, and the layers on the sizes:
 		// the first plan is for the estimate.
-		if err := estimate(ctx, s, plan.Make(s.tree, all, opts), r.codec, r.opts.Jobs); err != nil {
+		if err := estimate(ctx, s, plan.Make(s.tree, all, opts), r.codec, r.opts.Jobs, r.opts.Memory); err != nil {
 			return err
 		}
 		p = plan.Make(s.tree, all, opts)
@@ -186,7 +186,7 @@ func (r *run) layers(ctx context.Context, s *scanned, p *plan.Plan, room *room, 
 			if err := room.enter(ctx, i, int64(p.Layers[i].Cost())); err != nil {
 				return err
 			}
-			giveBack, err := memory.borrow(ctx, r.codec.memory)
+			giveBack, err := memory.borrow(ctx, r.codec.memory(rawSize(&p.Layers[i])))
 			if err != nil {
 				return err
 			}
@@ -219,13 +219,8 @@ func (r *run) readBack(ctx context.Context, memory *budget, l *stored, index int
 	if !r.opts.Verify {
 		return nil
 	}
-	// The decoder takes two windows, as the encoder does.
-	giveBack, err := memory.borrow(ctx, max(readingMemory(l.descriptor), 2*r.codec.window))
-	if err != nil {
-		return err
-	}
-	defer giveBack()
-	if l.back, _, _, err = (layerBlob{r.dst, index, l.descriptor, l.diffID}).scan(ctx, nil, step); err != nil {
+	var err error
+	if l.back, _, _, err = (layerBlob{r.dst, index, l.descriptor, l.diffID}).scan(ctx, memory, nil, step); err != nil {
 		return fmt.Errorf("reading layer %d back: %w", index, explainLayer(err))
 	}
 	return nil

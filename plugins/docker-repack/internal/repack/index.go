@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
@@ -72,7 +73,7 @@ func (r *run) index(ctx context.Context, d v1.Descriptor) (document, error) {
 // images repacks images side by side and returns where each of them went. Jobs and
 // memory are shared out among those that are under way.
 func (r *run) images(ctx context.Context, chosen []choice) (map[v1.Hash]v1.Descriptor, error) {
-	width := min(len(chosen), r.opts.Jobs, max(int(r.opts.Memory/(2*r.codec.memory)), 1))
+	width := min(len(chosen), r.opts.Jobs, max(int(r.opts.Memory/(2*r.codec.memory(math.MaxInt64))), 1))
 	parts, docs := make([]*run, len(chosen)), make([]document, len(chosen))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(width)

@@ -2,6 +2,7 @@ package repack
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	"golang.org/x/sync/semaphore"
@@ -21,8 +22,11 @@ const (
 	// to the plan.
 	entryMemory = 700
 
-	// decoderMemory is what reading one zstd layer takes if it is no worse than
-	// what this package writes.
+	// readersMemory is what the stages of reading one layer hold between them.
+	readersMemory = 2 * aheadDepth * aheadSize
+
+	// decoderMemory is what decompressing a zstd layer takes if it is no worse than
+	// what this package writes at its usual level.
 	decoderMemory = 2 * (32 << 20)
 )
 
@@ -49,10 +53,16 @@ func (b *budget) borrow(ctx context.Context, n int64) (giveBack func(), err erro
 	return func() { b.free.Release(n) }, nil
 }
 
-// readingMemory is about what reading a layer takes.
+// readingMemory is what reading a layer takes, as far as can be said before its
+// first bytes have come.
 func readingMemory(d v1.Descriptor) int64 {
 	if strings.HasSuffix(string(d.MediaType), "zstd") {
-		return decoderMemory
+		return decoderMemory + readersMemory
 	}
-	return 2 * aheadDepth * aheadSize
+	return readersMemory
 }
+
+// moreMemory tells what reading a layer takes after all, in bytes.
+type moreMemory int64
+
+func (m moreMemory) Error() string { return fmt.Sprintf("reading the layer takes %d bytes", int64(m)) }

@@ -1,9 +1,17 @@
 package repack
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"testing"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/dockerfactory/dockerfactory/shared/progress"
 )
 
 func TestBudgetLendsNoMoreThanThereIs(t *testing.T) {
@@ -46,5 +54,42 @@ func TestParseMemory(t *testing.T) {
 		if n, err := ParseMemory(bad); err == nil {
 			t.Errorf("%q is %d", bad, n)
 		}
+	}
+}
+
+// TestMemoryForWindowsOfTheSource reads a layer whose window is larger than those
+// that are expected: it waits for the memory that it takes.
+func TestMemoryForWindowsOfTheSource(t *testing.T) {
+	var packed bytes.Buffer
+	z, err := zstd.NewWriter(&packed, zstd.WithWindowSize(128<<20))
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain := make([]byte, 2<<20) // the end of a tar stream
+	if _, err := z.Write(plain); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	digest, size, _ := v1.SHA256(bytes.NewReader(packed.Bytes()))
+	diffID, _, _ := v1.SHA256(bytes.NewReader(plain))
+	l := layerBlob{store: memoryStore(packed.Bytes()), descriptor: v1.Descriptor{Digest: digest, Size: size, MediaType: types.OCILayerZStd}, diffID: diffID}
+	b := newBudget(DefaultMemory, 0)
+	others, err := b.borrow(t.Context(), 200<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if _, _, _, err := l.scan(ctx, b, nil, progress.Discard.Step("")); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("beside others: %v", err)
+	}
+	others()
+	if _, _, n, err := l.scan(t.Context(), b, nil, progress.Discard.Step("")); err != nil || n != int64(len(plain)) {
+		t.Errorf("alone: %d bytes, %v", n, err)
+	}
+	if !b.free.TryAcquire(b.total) {
+		t.Error("memory was not given back")
 	}
 }

@@ -1,6 +1,7 @@
 package repack
 
 import (
+	"bufio"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -92,13 +93,9 @@ func scan(ctx context.Context, o *original, sp *spool, hidden *graveyard, opts O
 	g.SetLimit(max(opts.Jobs, 1))
 	for i, d := range o.manifest.Layers {
 		g.Go(func() error {
-			giveBack, err := memory.borrow(ctx, readingMemory(d))
-			if err != nil {
-				return err
-			}
-			defer giveBack()
 			l := layerBlob{o.store, i, d, o.config.RootFS.DiffIDs[i]}
-			if sets[i], s.contents[i], s.layers[i].tar, err = l.scan(ctx, sp, step); err != nil {
+			var err error
+			if sets[i], s.contents[i], s.layers[i].tar, err = l.scan(ctx, memory, sp, step); err != nil {
 				return fmt.Errorf("reading layer %d, %s: %w", i, d.Digest, explainLayer(err))
 			}
 			return nil
@@ -134,9 +131,21 @@ type layerBlob struct {
 // scan reads the layer once, its contents into the spool if there is one, and
 // again from the beginning if the transport fails. It also returns how long the
 // uncompressed layer is.
-func (l layerBlob) scan(ctx context.Context, sp *spool, step progress.Step) (*layer.Changeset, *contents, int64, error) {
+func (l layerBlob) scan(ctx context.Context, memory *budget, sp *spool, step progress.Step) (*layer.Changeset, *contents, int64, error) {
+	need := readingMemory(l.descriptor)
 	for try := 1; ; try++ {
-		set, c, n, err := l.scanOnce(ctx, sp, step)
+		giveBack, err := memory.borrow(ctx, need)
+		if err != nil {
+			return nil, nil, 0, err
+		}
+		set, c, n, err := l.scanOnce(ctx, need, sp, step)
+		giveBack()
+		var more moreMemory
+		if errors.As(err, &more) {
+			need = int64(more)
+			try--
+			continue
+		}
 		var transient fetchError
 		if err == nil || ctx.Err() != nil || !errors.As(err, &transient) {
 			return set, c, n, err
@@ -159,7 +168,8 @@ func (l layerBlob) scan(ctx context.Context, sp *spool, step progress.Step) (*la
 	}
 }
 
-func (l layerBlob) scanOnce(ctx context.Context, sp *spool, step progress.Step) (*layer.Changeset, *contents, int64, error) {
+// scanOnce reads the layer, or says that this takes more memory than it may have.
+func (l layerBlob) scanOnce(ctx context.Context, memory int64, sp *spool, step progress.Step) (*layer.Changeset, *contents, int64, error) {
 	d := l.descriptor
 	raw, err := l.store.Blob(ctx, d)
 	if err != nil {
@@ -179,7 +189,11 @@ func (l layerBlob) scanOnce(ctx context.Context, sp *spool, step progress.Step) 
 	// one processor busy.
 	blob := readAhead(raw)
 	defer blob.Close()
-	decompressed, err := layer.Decompress(blob)
+	packed := bufio.NewReaderSize(blob, aheadSize)
+	if need := layer.DecompressMemory(packed) + readersMemory; need > memory {
+		return nil, nil, 0, moreMemory(need)
+	}
+	decompressed, err := layer.Decompress(packed)
 	if err != nil {
 		return nil, nil, 0, blame(ctx, blob, err)
 	}

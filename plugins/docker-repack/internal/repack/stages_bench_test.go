@@ -49,7 +49,7 @@ func BenchmarkReadLayer(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if _, _, _, err := l.scan(b.Context(), sp, step); err != nil {
+		if _, _, _, err := l.scan(b.Context(), newBudget(DefaultMemory, 0), sp, step); err != nil {
 			b.Fatal(err)
 		}
 		sp.close()
