@@ -160,7 +160,7 @@ func (opts *pullTimeOptions) pull() (repack.PullOptions, error) {
 }
 
 func runPullTime(ctx context.Context, dockerCLI command.Cli, opts pullTimeOptions, arg string) error {
-	if err := opts.output.Validate(); err != nil {
+	if err := opts.output.Validate(repack.PullTimes{}); err != nil {
 		return cliplugin.Usage(err)
 	}
 	pull, err := opts.pull()

@@ -2,6 +2,7 @@ package repack
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -91,7 +92,8 @@ func scan(ctx context.Context, o *original, sp *spool, hidden *graveyard, opts O
 	memory := newBudget(opts.Memory, 0)
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(max(opts.Jobs, 1))
-	for i, d := range o.manifest.Layers {
+	for _, i := range largestFirst(o.manifest.Layers) {
+		d := o.manifest.Layers[i]
 		g.Go(func() error {
 			l := layerBlob{o.store, i, d, o.config.RootFS.DiffIDs[i]}
 			var err error
@@ -118,6 +120,17 @@ func scan(ctx context.Context, o *original, sp *spool, hidden *graveyard, opts O
 		return nil, fmt.Errorf("merging the layers of %s: %w", o.descriptor.Digest, explainLayer(err))
 	}
 	return s, nil
+}
+
+// largestFirst returns the order in which layers are begun: a large one that comes
+// last would be read while the other workers have nothing left to do.
+func largestFirst(layers []v1.Descriptor) []int {
+	order := make([]int, len(layers))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(layers[b].Size, layers[a].Size) })
+	return order
 }
 
 // A layerBlob is a layer as a store has it.
