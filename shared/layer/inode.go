@@ -89,6 +89,13 @@ func impliedDirectory(layer int) *Inode {
 	return &Inode{Type: Directory, Mode: 0o755, Implied: true, Source: Position{Layer: int32(layer), Ordinal: -1}}
 }
 
+// equal reports whether nothing but Source differs.
+func (in *Inode) equal(b *Inode) bool {
+	return in.Type == b.Type && in.Implied == b.Implied && in.Mode == b.Mode && in.UID == b.UID && in.GID == b.GID &&
+		in.Major == b.Major && in.Minor == b.Minor && in.Sec == b.Sec && in.Nsec == b.Nsec && in.Size == b.Size &&
+		in.Sum == b.Sum && in.Target == b.Target && slices.Equal(in.Xattrs, b.Xattrs)
+}
+
 func sortXattrs(x []Xattr) {
 	slices.SortFunc(x, func(a, b Xattr) int { return cmp.Compare(a.Name, b.Name) })
 }

@@ -11,23 +11,12 @@ import (
 )
 
 // BenchmarkMemory is what a layer of small files takes, per entry: as a changeset,
-// and merged, when the changeset is gone.
+// merged, when the changeset is gone, and as a changeset like the tree that is there.
 func BenchmarkMemory(b *testing.B) {
 	const entries = 100_000
 	for b.Loop() {
-		r, w := io.Pipe()
-		go func() {
-			t := tar.NewWriter(w)
-			for i := range entries {
-				if err := t.WriteHeader(&tar.Header{Name: fmt.Sprintf("node_modules/package-%04d/lib/some-file-name-%d.js", i/50, i), Typeflag: tar.TypeReg, Mode: 0o644}); err != nil {
-					w.CloseWithError(err)
-					return
-				}
-			}
-			w.CloseWithError(t.Close())
-		}()
 		before := heap()
-		set, err := layer.Scan(b.Context(), r, layer.Options{})
+		set, err := layer.Scan(b.Context(), smallFiles(entries), layer.Options{})
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -42,8 +31,30 @@ func BenchmarkMemory(b *testing.B) {
 		b.ReportMetric((scanned-before)/entries, "B/entry-scanned")
 		b.ReportMetric((both-before)/entries, "B/entry-both")
 		b.ReportMetric((merged-before)/entries, "B/entry-merged")
+		back, err := layer.Scan(b.Context(), smallFiles(entries), layer.Options{Like: tree})
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric((heap()-merged)/entries, "B/entry-like")
 		runtime.KeepAlive(tree)
+		runtime.KeepAlive(back)
 	}
+}
+
+// smallFiles is the tar stream of so many empty files.
+func smallFiles(entries int) io.Reader {
+	r, w := io.Pipe()
+	go func() {
+		t := tar.NewWriter(w)
+		for i := range entries {
+			if err := t.WriteHeader(&tar.Header{Name: fmt.Sprintf("node_modules/package-%04d/lib/some-file-name-%d.js", i/50, i), Typeflag: tar.TypeReg, Mode: 0o644}); err != nil {
+				w.CloseWithError(err)
+				return
+			}
+		}
+		w.CloseWithError(t.Close())
+	}()
+	return r
 }
 
 func heap() float64 {

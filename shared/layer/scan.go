@@ -43,6 +43,11 @@ type Options struct {
 	// the order of the stream, and returns where its content is copied to.
 	// Ordinal is the Position.Ordinal of the file's [Inode].
 	File func(ordinal int, size int64) (io.Writer, error)
+	// Like, if not nil, is a tree that the layer is expected to be a part of. Files
+	// with one name that turn out to be exactly as it has them take no memory of
+	// their own; the changeset is the same, but that merging it changes the Source
+	// of the tree's inodes.
+	Like *Tree
 }
 
 // A Changeset is what one layer says, without the contents of its files.
@@ -168,6 +173,10 @@ func (s *scanner) entry(ordinal int, h *tar.Header) error {
 	r := record{kind: entryRecord, path: path, node: node}
 	if kind == auxiliaryName {
 		r.kind = auxiliaryRecord
+	} else if s.opts.Like != nil {
+		if e, ok := s.opts.Like.Lookup(path); ok && e.Link == "" && e.equal(node) {
+			r.path, r.node = e.Path, e.Inode
+		}
 	}
 	s.add(r)
 	return nil

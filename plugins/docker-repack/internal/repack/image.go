@@ -172,7 +172,7 @@ func (r *run) layers(ctx context.Context, s *scanned, p *plan.Plan, room *room, 
 			if out[i].sent, err = r.put(ctx, k); err != nil {
 				return err
 			}
-			return r.readBack(ctx, memory, &out[i], i, step)
+			return r.readBack(ctx, memory, s.tree, &out[i], i, step)
 		})
 	}
 	for i := range p.Layers {
@@ -208,19 +208,20 @@ func (r *run) layers(ctx context.Context, s *scanned, p *plan.Plan, room *room, 
 			if err != nil {
 				return err
 			}
-			return r.readBack(ctx, memory, &out[below+i], below+i, step)
+			return r.readBack(ctx, memory, s.tree, &out[below+i], below+i, step)
 		})
 	}
 	return out, g.Wait()
 }
 
-// readBack reads what the destination gives for a layer, with Options.Verify.
-func (r *run) readBack(ctx context.Context, memory *budget, l *stored, index int, step progress.Step) error {
+// readBack reads what the destination gives for a layer of a tree, with
+// Options.Verify.
+func (r *run) readBack(ctx context.Context, memory *budget, like *layer.Tree, l *stored, index int, step progress.Step) error {
 	if !r.opts.Verify {
 		return nil
 	}
 	var err error
-	if l.back, _, _, err = (layerBlob{r.dst, index, l.descriptor, l.diffID}).scan(ctx, memory, nil, step); err != nil {
+	if l.back, _, _, err = (layerBlob{r.dst, index, l.descriptor, l.diffID, like}).scan(ctx, memory, nil, step); err != nil {
 		return fmt.Errorf("reading layer %d back: %w", index, explainLayer(err))
 	}
 	return nil

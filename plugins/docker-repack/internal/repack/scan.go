@@ -95,7 +95,7 @@ func scan(ctx context.Context, o *original, sp *spool, hidden *graveyard, opts O
 	for _, i := range largestFirst(o.manifest.Layers) {
 		d := o.manifest.Layers[i]
 		g.Go(func() error {
-			l := layerBlob{o.store, i, d, o.config.RootFS.DiffIDs[i]}
+			l := layerBlob{o.store, i, d, o.config.RootFS.DiffIDs[i], nil}
 			var err error
 			if sets[i], s.contents[i], s.layers[i].tar, err = l.scan(ctx, memory, sp, step); err != nil {
 				return fmt.Errorf("reading layer %d, %s: %w", i, d.Digest, explainLayer(err))
@@ -139,6 +139,7 @@ type layerBlob struct {
 	index      int // in its image
 	descriptor v1.Descriptor
 	diffID     v1.Hash
+	like       *layer.Tree // that it is expected to be a part of, if any
 }
 
 // scan reads the layer once, its contents into the spool if there is one, and
@@ -215,7 +216,7 @@ func (l layerBlob) scanOnce(ctx context.Context, memory int64, sp *spool, step p
 	defer plain.Close()
 	checked := &diffID{r: plain, hash: sha256.New(), want: l.diffID}
 
-	var opts layer.Options
+	opts := layer.Options{Like: l.like}
 	var c *contents
 	if sp != nil {
 		c = &contents{segment: sp.segment(ctx)}
