@@ -35,7 +35,7 @@ func memory(ctx context.Context, b *bed.Bed, o options) ([]MemoryRow, error) {
 		if err != nil {
 			return nil, err
 		}
-		for _, who := range []string{ours, rivalName} {
+		for _, who := range []string{ours, greediest, rivalName} {
 			if who == rivalName && gb > o.rivalSize || !o.takesPart(who) {
 				continue
 			}
