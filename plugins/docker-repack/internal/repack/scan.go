@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"math"
 	"slices"
 	"syscall"
 	"time"
@@ -147,16 +148,17 @@ type layerBlob struct {
 // uncompressed layer is.
 func (l layerBlob) scan(ctx context.Context, memory *budget, sp *spool, step progress.Step) (*layer.Changeset, *contents, int64, error) {
 	need := readingMemory(l.descriptor)
+	most := need
 	for try := 1; ; try++ {
 		giveBack, err := memory.borrow(ctx, need)
 		if err != nil {
 			return nil, nil, 0, err
 		}
-		set, c, n, err := l.scanOnce(ctx, need, sp, step)
+		set, c, n, err := l.scanOnce(ctx, most, sp, step)
 		giveBack()
 		var more moreMemory
 		if errors.As(err, &more) {
-			need = int64(more)
+			need, most = int64(more), math.MaxInt64 // whatever comes now: it has been asked once
 			try--
 			continue
 		}

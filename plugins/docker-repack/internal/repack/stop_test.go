@@ -21,14 +21,14 @@ import (
 	"github.com/dockerfactory/dockerfactory/shared/progress"
 )
 
-// manyLayers is an image of four layers that becomes one of about eight, and its
-// compressed size.
-func manyLayers(t *testing.T) (dir string, size int64) {
+// manyLayers is an image of four layers, of 20 files each, that becomes one of at
+// least eight, and its compressed size.
+func manyLayers(t *testing.T, file int) (dir string, size int64) {
 	var tars [][]byte
 	for l := range uint64(4) {
 		var entries []Entry
 		for i := range uint64(20) {
-			entries = append(entries, File(fmt.Sprintf("d%d/f%02d", l, i), noise(100*l+i, 100_000)))
+			entries = append(entries, File(fmt.Sprintf("d%d/f%02d", l, i), noise(100*l+i, file)))
 		}
 		tars = append(tars, Tar(t, entries...))
 	}
@@ -46,7 +46,7 @@ func manyLayers(t *testing.T) (dir string, size int64) {
 // TestCancelAnywhere interrupts a run of many workers at all kinds of moments: it
 // ends with the reason, and leaves neither files nor goroutines.
 func TestCancelAnywhere(t *testing.T) {
-	dir, _ := manyLayers(t)
+	dir, _ := manyLayers(t, 100_000)
 	ran := false
 	for at := int64(1); !ran; at += at/2 + 1 {
 		tmp, to := t.TempDir(), filepath.Join(t.TempDir(), "out")
@@ -70,7 +70,8 @@ func TestCancelAnywhere(t *testing.T) {
 // TestTemporaryDiskRunsFull ends in the midst of reading, or does not: what is
 // promised is enough.
 func TestTemporaryDiskRunsFull(t *testing.T) {
-	dir, size := manyLayers(t)
+	// There is always room for one layer: a tenth of the source has to be more.
+	dir, size := manyLayers(t, 200_000)
 	for percent, enough := range map[int64]bool{5: false, 50: false, 98: false, 110: true} {
 		small := t.TempDir()
 		if err := syscall.Mount("tmpfs", small, "tmpfs", 0, fmt.Sprintf("size=%d", size*percent/100&^4095)); err != nil {
