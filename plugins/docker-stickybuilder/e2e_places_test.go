@@ -75,3 +75,43 @@ func TestUnsuitedPools(t *testing.T) {
 	}
 	j.nothingLeft()
 }
+
+// A builder without a disk begins empty each time, and its builds are judged all the same.
+func TestNoDisk(t *testing.T) {
+	j := newJob(t)
+	scratch := filepath.Join(j.state, "docker-stickybuilder", "scratch", "work")
+	for range 2 {
+		var u cloned
+		j.sticky(&u, "up", "--disk", "none")
+		if u.Cache != "cold" || u.Clone.Method != "empty" {
+			t.Errorf("%+v", u)
+		}
+		if copies, err := os.ReadDir(scratch); err != nil || len(copies) != 1 {
+			t.Errorf("%v, %v", copies, err)
+		}
+		j.mustBuild()
+		if _, err := j.run("docker-stickybuilder", "commit"); err == nil || !strings.Contains(err.Error(), "nothing is kept") {
+			t.Errorf("a commit: %v", err)
+		}
+		r := j.down("--commit", "always")
+		if r.Decision != "discard" || !strings.HasSuffix(r.Reason, "there is no disk, so nothing is kept") || r.outcomes() != "ok" || r.Builds[0].CachedSteps != 0 || r.Generation != "" {
+			t.Errorf("%+v", r)
+		}
+		if copies, err := os.ReadDir(scratch); err != nil || len(copies) != 0 {
+			t.Errorf("left: %v, %v", copies, err)
+		}
+		j.nothingLeft()
+	}
+	// Nor is anything left of one that was killed.
+	j.sticky(new(upped), "up", "--disk", "none")
+	s := j.status("sticky")
+	kill(t, s.SupervisorPid, syscall.SIGKILL)
+	j.eventually("the supervisor is dead", func() bool { return j.status("sticky").State == "dead" })
+	if r := j.down(); r.Decision != "discard" {
+		t.Errorf("%+v", r)
+	}
+	if copies, err := os.ReadDir(scratch); err != nil || len(copies) != 0 {
+		t.Errorf("left: %v, %v", copies, err)
+	}
+	j.nothingLeft()
+}

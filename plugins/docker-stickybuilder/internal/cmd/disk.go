@@ -11,6 +11,7 @@ import (
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disk"
 	"github.com/dockerfactory/dockerfactory/shared/cliplugin"
+	"github.com/dockerfactory/dockerfactory/shared/fault"
 )
 
 func newDiskCmd(dockerCLI command.Cli) *cobra.Command {
@@ -108,7 +109,11 @@ func (f *choiceFlags) spec(h sticky.Host) (string, error) {
 	if f.disk == "" {
 		return defaultDisk(h), nil
 	}
-	return diskSpec(f.disk)
+	spec, err := diskSpec(f.disk)
+	if err == nil && spec == disk.None {
+		return "", cliplugin.Usage(fault.Hint(sticky.ErrNoDisk, "name one that is: --disk dir:PATH or oci:REGISTRY/REPO"))
+	}
+	return spec, err
 }
 
 func (f *choiceFlags) choice(ctx context.Context, h sticky.Host, args []string) (sticky.Choice, error) {

@@ -51,11 +51,11 @@ of a disk in a registry an upload is begun and cancelled.
 		RunE: func(cmd *cobra.Command, _ []string) error { return runDoctor(cmd.Context(), dockerCLI, o) },
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.disk, "disk", "", `Disk to look at, "dir:PATH" or "oci:REGISTRY/REPO" (default: the pool in the state directory)`)
+	f.StringVar(&o.disk, "disk", "", `Disk to look at, "dir:PATH", "oci:REGISTRY/REPO" or "none" (default: the pool in the state directory)`)
 	f.StringVar(&o.buildkitd, "buildkitd", "", "buildkitd to look at (default: the one on PATH)")
 	f.StringArrayVar(&o.options, "driver-opt", nil, `As of up: "image=…" is the image to try`)
 	o.output.AddTo(cmd, "Print only the driver that up would choose")
-	_ = cmd.RegisterFlagCompletionFunc("disk", cobra.FixedCompletions(diskSchemes, cobra.ShellCompDirectiveNoSpace))
+	_ = cmd.RegisterFlagCompletionFunc("disk", cobra.FixedCompletions(append(diskSchemes, disk.None), cobra.ShellCompDirectiveNoSpace))
 	_ = cmd.RegisterFlagCompletionFunc("driver-opt", cobra.FixedCompletions([]string{"image="}, cobra.ShellCompDirectiveNoSpace|cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }

@@ -65,6 +65,9 @@ takes no time; elsewhere a new pool makes itself a btrfs in one sparse file, for
 it needs mkfs.btrfs and a free loop device. Without these it is made file by file, and
 where the filesystem cannot share blocks either, it is a copy, and up says so.
 
+With --disk none there is no disk: the builder begins empty, in the state directory, and
+what it has built goes with it. The report tells what was built all the same.
+
 Jobs with the same --key and --ref share a disk. By default the key is the
 repository and the ref its branch, or of a pull request the branch that it comes
 from, as the CI system or git tells; with --ref "" all branches share one. The
@@ -164,7 +167,7 @@ default ~/.local/state/docker-stickybuilder.` + cliplugin.ExitStatusHelp(""),
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.disk, "disk", "", `Disk to clone, "dir:PATH" or "oci:REGISTRY/REPO" (default: the pool in the state directory)`)
+	f.StringVar(&o.disk, "disk", "", `Disk to clone, "dir:PATH", "oci:REGISTRY/REPO" or "none" (default: the pool in the state directory)`)
 	f.StringVar(&o.key, "key", "", "What jobs share a disk by, with the ref (default: the repository)")
 	f.StringVar(&o.ref, "ref", "", "Branch, tag or pull request (default: the one that is built)")
 	f.StringArrayVar(&o.fallback, "fallback", nil, "What to clone if the disk is new: KEY, KEY@REF or @REF (repeatable; default: the base and the default branch)")
@@ -182,7 +185,7 @@ default ~/.local/state/docker-stickybuilder.` + cliplugin.ExitStatusHelp(""),
 	f.DurationVar(&o.readyTimeout, "ready-timeout", 30*time.Second, "How long buildkitd may take to start")
 	display.AddFlag(cmd, &o.progress)
 	o.output.AddTo(cmd, "Print only the builder's name")
-	_ = cmd.RegisterFlagCompletionFunc("disk", cobra.FixedCompletions(diskSchemes, cobra.ShellCompDirectiveNoSpace))
+	_ = cmd.RegisterFlagCompletionFunc("disk", cobra.FixedCompletions(append(diskSchemes, disk.None), cobra.ShellCompDirectiveNoSpace))
 	_ = cmd.RegisterFlagCompletionFunc("config", cobra.FixedCompletions([]string{"toml"}, cobra.ShellCompDirectiveFilterFileExt))
 	o.completeLineages(cmd)
 	_ = cmd.RegisterFlagCompletionFunc("max-size", cobra.NoFileCompletions)
@@ -264,6 +267,13 @@ func (o upOptions) resolve(ctx context.Context, dockerCLI command.Cli, h sticky.
 			return up, err
 		}
 	}
+	if up.Disk == disk.None {
+		for _, flag := range []string{"key", "ref", "fallback", "keep", "read-only"} {
+			if o.changed(flag) {
+				return up, cliplugin.Usage(fmt.Errorf("--%s is for disks that are kept, and --disk none is not", flag))
+			}
+		}
+	}
 	if o.changed("max-size") {
 		n := o.maxSize.Value()
 		up.MaxBytes = &n
@@ -312,6 +322,7 @@ func (o upOptions) resolve(ctx context.Context, dockerCLI command.Cli, h sticky.
 	return up, nil
 }
 
+// diskSchemes are those of disks that are kept.
 var diskSchemes = []string{disk.SchemeDir + ":", disk.SchemeOCI + ":"}
 
 func defaultDisk(h sticky.Host) string { return "dir:" + filepath.Join(string(h.State), "pool") }
@@ -322,7 +333,7 @@ func diskSpec(value string) (string, error) {
 	if err != nil {
 		return "", cliplugin.Usage(err)
 	}
-	if spec.Scheme == disk.SchemeOCI {
+	if spec.Scheme != disk.SchemeDir {
 		return spec.String(), nil
 	}
 	if spec.Path, err = filepath.Abs(spec.Path); err != nil {

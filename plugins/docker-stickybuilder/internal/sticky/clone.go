@@ -92,6 +92,9 @@ func (h Host) clone(ctx context.Context, pool Disk, i *instance.Instance, o UpOp
 		}
 		w, l, err := pool.Clone(ctx, own, from, i.Working.ID, step)
 		if err == nil {
+			if i.Diskless() {
+				w.Clone.Why = "" // nobody is going to clone it
+			}
 			i.Working, lock = *w, l
 			i.Working.Clone.Traffic = traffic(pool).Since(before)
 			fmt.Fprintf(step, "%s: %s\n", w.Clone.Method, first(w.Parent, own.Name()))

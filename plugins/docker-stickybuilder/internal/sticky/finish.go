@@ -155,6 +155,9 @@ func (e *ending) decide(ctx context.Context) (*Report, error) {
 	if n := len(r.Checkpoints); n > 0 && commit && e.policy != history.Always && len(sinceCheckpoints(e.inst, r.Builds).Builds) == 0 {
 		commit, reason = false, nothingSince(r.Checkpoints[n-1])
 	}
+	if e.inst.Diskless() {
+		commit, reason = false, reason+"; there is no disk, so nothing is kept"
+	}
 	r.Decision, r.Reason = Discarded, reason
 	err = e.carryOut(ctx, commit, r)
 	if err != nil {

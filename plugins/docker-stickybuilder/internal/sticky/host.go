@@ -148,13 +148,19 @@ func (h Host) open(spec string, o opening) (Shelf, error) {
 			Registry: registry.Options{Keychain: h.Keychain, UserAgent: h.UserAgent},
 		})
 	}
-	return dirpool.Open(s.Path, pool)
+	if s.Scheme == disk.None {
+		pool.Image, pool.Existing = false, false // nothing is ever cloned
+	}
+	return dirpool.Open(h.Home(s), pool)
 }
 
 // Home is the directory of the pool that holds a disk, or this machine's part of it.
 func (h Host) Home(s disk.Spec) string {
-	if s.Scheme == disk.SchemeDir {
+	switch s.Scheme {
+	case disk.SchemeDir:
 		return s.Path
+	case disk.None:
+		return filepath.Join(string(h.State), "scratch")
 	}
 	return filepath.Join(h.cacheDir(s), "pool")
 }

@@ -2,12 +2,14 @@ package sticky
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/dirpool"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disk"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/durable"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/ocidisk"
+	"github.com/dockerfactory/dockerfactory/shared/fault"
 )
 
 // A Shelf is a Disk whose generations can be handled one by one. Implementations
@@ -51,5 +53,13 @@ var (
 	_ Shelf = (*ocidisk.Disk)(nil)
 )
 
+// ErrNoDisk means that there are no generations, since what a builder builds goes with it.
+var ErrNoDisk = errors.New("the disk is none: nothing is kept of what is built on it")
+
 // OpenShelf opens a disk that exists by its --disk value.
-func (h Host) OpenShelf(spec string) (Shelf, error) { return h.open(spec, opening{existing: true}) }
+func (h Host) OpenShelf(spec string) (Shelf, error) {
+	if spec == disk.None {
+		return nil, fault.Hint(ErrNoDisk, "name one that is: --disk dir:PATH or oci:REGISTRY/REPO")
+	}
+	return h.open(spec, opening{existing: true})
+}

@@ -134,9 +134,9 @@ func (h Host) already(o UpOptions, i *instance.Instance, run instance.Run) (*Upp
 		conflict = fmt.Sprintf("key %s", i.Working.Lineage.Key)
 	case o.Ref != nil && *o.Ref != i.Working.Lineage.Ref:
 		conflict = fmt.Sprintf("ref %s", first(i.Working.Lineage.Ref, `""`))
-	case o.ReadOnly && o.Because == "" && !i.ReadOnly:
+	case o.ReadOnly && o.Because == "" && !i.ReadOnly && !i.Diskless():
 		conflict = "its disk to be committed"
-	case o.ReadOnly && !i.ReadOnly && o.lineage() != i.Working.Lineage:
+	case o.ReadOnly && !i.ReadOnly && !i.Diskless() && o.lineage() != i.Working.Lineage:
 		// What is untrusted may have been given a disk of its own, and no other.
 		conflict = fmt.Sprintf("the disk %s to be committed, and %s", i.Working.Lineage.Name(), o.Because)
 	case o.Config != "" && o.Config != i.Config:
@@ -193,6 +193,9 @@ func (h Host) plan(ctx context.Context, dir instance.Dir, o UpOptions) (*plan, e
 		ReadyTimeout:  o.ReadyTimeout,
 		Store:         o.Store.Dir(),
 		Working:       disk.Working{ID: id, Lineage: o.lineage()},
+	}
+	if i.Diskless() {
+		i.ReadOnly, i.Because = false, "" // there is nothing to be protected
 	}
 	why, err := h.chooseDriver(ctx, o, i)
 	if err != nil {

@@ -151,10 +151,18 @@ func NewID(now time.Time, entropy []byte) string {
 	return fmt.Sprintf("%s-%x", now.UTC().Format("20060102T150405Z"), entropy[:6])
 }
 
-// A Spec is the value of --disk, SCHEME:REST.
+// A Spec is the value of --disk, SCHEME:REST or None.
 type Spec struct{ Scheme, Path string }
 
-func (s Spec) String() string { return s.Scheme + ":" + s.Path }
+func (s Spec) String() string {
+	if s.Scheme == None {
+		return None
+	}
+	return s.Scheme + ":" + s.Path
+}
+
+// None is the disk of a builder whose state goes with it.
+const None = "none"
 
 // Schemes of disks.
 const (
@@ -164,9 +172,15 @@ const (
 
 var schemes = []string{SchemeDir, SchemeOCI}
 
-// ParseSpec reads SCHEME:REST; the error for an unknown scheme proposes one.
+// ParseSpec reads SCHEME:REST or None; the error for an unknown scheme proposes one.
 func ParseSpec(s string) (Spec, error) {
+	if s == None {
+		return Spec{Scheme: None}, nil
+	}
 	scheme, path, found := strings.Cut(s, ":")
+	if scheme == None || (!found && fault.Nearest(s, []string{None}) != "") {
+		return Spec{}, fault.Hint(fmt.Errorf("parsing disk %q: there is no such disk", s), "did you mean %s", None)
+	}
 	if !found || strings.ContainsRune(scheme, '/') {
 		return Spec{}, fault.Hint(fmt.Errorf("parsing disk %q: the scheme is missing", s), "did you mean dir:%s", s)
 	}
@@ -175,7 +189,7 @@ func ParseSpec(s string) (Spec, error) {
 		if near := fault.Nearest(scheme, schemes); near != "" {
 			return Spec{}, fault.Hint(err, "did you mean %s:%s", near, path)
 		}
-		return Spec{}, fault.Hint(err, "known schemes: %s:", strings.Join(schemes, ":, "))
+		return Spec{}, fault.Hint(err, "known schemes: %s:; or %s", strings.Join(schemes, ":, "), None)
 	}
 	if path == "" && scheme == SchemeOCI {
 		return Spec{}, fault.Hint(fmt.Errorf("parsing disk %q: the repository is missing", s), "name one: %s:REGISTRY/REPO", scheme)

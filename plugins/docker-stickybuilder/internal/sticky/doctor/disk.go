@@ -28,7 +28,9 @@ func (d *Diagnosis) disk(ctx context.Context, o Options) {
 		return
 	}
 	d.space(dir)
-	d.cloning(o, dir)
+	if o.Disk.Scheme != disk.None {
+		d.cloning(o, dir)
+	}
 }
 
 // What should be free for a first disk, in bytes.

@@ -67,6 +67,9 @@ type Instance struct {
 	Checkpoints []Checkpoint `json:"checkpoints,omitempty"` // likewise, by commit
 }
 
+// Diskless reports whether nothing is kept of what the builder builds.
+func (i *Instance) Diskless() bool { return i.Disk == disk.None }
+
 // A Checkpoint is a generation that was committed while the builder was up.
 type Checkpoint struct {
 	Generation        string     `json:"generation"`
