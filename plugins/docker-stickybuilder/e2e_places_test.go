@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -114,4 +115,66 @@ func TestNoDisk(t *testing.T) {
 		t.Errorf("left: %v, %v", copies, err)
 	}
 	j.nothingLeft()
+}
+
+// Builds on somebody else's buildkitd are followed; the daemon is left as it is, and what
+// others build on it meanwhile is not waited for.
+func TestRemoteDaemon(t *testing.T) {
+	j := newJob(t)
+	j.upNamed("theirs", "--no-use") // a daemon that somebody else runs
+	address := j.endpoint("theirs")
+	if err := j.build("--builder", "theirs", "-f", "fail.Dockerfile"); err == nil {
+		t.Fatal("a RUN that fails")
+	}
+	before := j.status("theirs")
+	going := j.slowBuild("--builder", "theirs", "--build-arg", "SECONDS=1")
+
+	remote := []string{"up", "mine", "--driver", "remote", "--endpoint", address}
+	var u upped
+	j.sticky(&u, remote...)
+	if u.Driver != "remote" || u.Endpoint != address || u.State != "started" || u.Cache != "" {
+		t.Errorf("%+v", u)
+	}
+	if j.sticky(&u, remote...); u.State != "running" {
+		t.Errorf("a second up: %+v", u)
+	}
+	if _, err := j.run("docker-stickybuilder", "commit", "mine"); err == nil || !strings.Contains(err.Error(), "nothing is kept") {
+		t.Errorf("a commit: %v", err)
+	}
+	j.mustBuild() // it is the current builder
+	if s := j.status("mine"); s.State != "ready" || len(s.Builds) != 1 || s.Builds[0].Outcome != "ok" {
+		t.Errorf("%+v", s)
+	}
+	if err := j.build("-f", "fail.Dockerfile"); err == nil {
+		t.Error("a RUN that fails")
+	}
+	later := j.slowBuild("--builder", "theirs", "--build-arg", "SECONDS=2")
+	j.eventually("it is seen", func() bool { return len(j.status("mine").Builds) == 3 })
+	r := j.down("mine")
+	if r.Decision != "discard" || r.outcomes() != "ok failed running" || r.Builds[0].Name != "src" || !strings.HasSuffix(r.Reason, "there is no disk, so nothing is kept") {
+		t.Errorf("%s: %+v", r.outcomes(), r)
+	}
+	after := j.status("theirs")
+	if after.State != "ready" || after.BuildkitdPid != before.BuildkitdPid {
+		t.Errorf("the daemon: %+v", after)
+	}
+	if out, err := j.run(j.buildx, "inspect", "mine"); err == nil {
+		t.Errorf("still registered: %s", out)
+	}
+	for _, c := range []*exec.Cmd{going, later} {
+		if c.ProcessState != nil {
+			t.Error("a build of somebody else has ended")
+		}
+		_ = c.Process.Kill()
+		_ = c.Wait()
+	}
+	j.down("theirs", "--commit", "never")
+	j.nothingLeft()
+}
+
+func (j *job) endpoint(name string) string {
+	j.t.Helper()
+	var s struct{ Endpoint string }
+	j.sticky(&s, "status", name)
+	return s.Endpoint
 }

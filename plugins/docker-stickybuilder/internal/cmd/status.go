@@ -78,7 +78,7 @@ func listBuilders(dockerCLI command.Cli, h sticky.Host, f render.Flags) error {
 			if s.Orphan {
 				state += ", orphan"
 			}
-			if err := statusLine(w, s.Name, state, uptime(s), s.Cache, buildsSoFar(s.Summary),
+			if err := statusLine(w, s.Name, state, uptime(s), dash(s.Cache), buildsSoFar(s.Summary),
 				fmt.Sprintf("%d/%d", s.Summary.CachedSteps, s.Summary.TotalSteps), fmt.Sprint(s.BuildkitdPID), s.Disk, s.Key, dash(s.Ref)); err != nil {
 				return err
 			}
@@ -118,10 +118,10 @@ func showBuilder(dockerCLI command.Cli, h sticky.Host, name string, f render.Fla
 			{"KEY", s.Key},
 			{"REF", dash(s.Ref)},
 			{"GENERATION", dash(s.Generation)},
-			{"CACHE", s.Cache},
+			{"CACHE", dash(s.Cache)},
 			{"CHECKPOINT", checkpoints(s.Checkpoints)},
 			{"LEASE", lease(s.Lease)},
-			{"BUILDKITD", fmt.Sprintf("%s, pid %d, %s", dash(s.BuildkitVersion), s.BuildkitdPID, dash(s.Snapshotter))},
+			{"BUILDKITD", buildkitd(s)},
 			{"SUPERVISOR", fmt.Sprintf("pid %d", s.SupervisorPID)},
 			{"LOG", s.Logs[0]},
 		} {
@@ -146,6 +146,15 @@ func lease(l *sticky.Lease) string {
 		who += ", which has ended"
 	}
 	return fmt.Sprintf("%s: at its end, builds get %s, and then down --commit %s", who, time.Duration(l.DrainSeconds*float64(time.Second)), l.Policy)
+}
+
+// buildkitd is such as "v0.33.0, overlayfs, pid 42".
+func buildkitd(s *sticky.Status) string {
+	text := dash(s.BuildkitVersion) + ", " + dash(s.Snapshotter)
+	if s.BuildkitdPID != 0 {
+		text += fmt.Sprintf(", pid %d", s.BuildkitdPID)
+	}
+	return text
 }
 
 // buildsSoFar is such as "3, 1 running".

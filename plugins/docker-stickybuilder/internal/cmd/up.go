@@ -99,6 +99,12 @@ engine has to be on this machine, and the container is privileged. Either way th
 command has to run as root, because the files on the disk are root's. Builds may ask
 for no entitlement unless you allow it.
 
+With --driver remote, builds run on somebody else's buildkitd at --endpoint. It is
+registered with buildx as by "docker buildx create --driver remote", and followed from
+here: status, report and the decision of "down" tell of its builds. The daemon is never
+stopped, pruned or changed, nothing is kept of it, and no root is needed. All builds that
+it begins while the builder is up count as the job's, also those of others.
+
 If the CI runner above this command dies without "down" (GitHub, Gitea, Forgejo, Azure
 Pipelines, GitLab, Buildkite and others are known by the names of their processes, and
 --watch-pid names any other process), the builder ends by itself: builds may go on for
@@ -107,7 +113,7 @@ Pipelines, GitLab, Buildkite and others are known by the names of their processe
 
 If there can be no builder, the command fails. With --degraded-ok it warns and succeeds,
 with "mode": "degraded" and the reason in the result. On GitHub the step's outputs are
-mode (sticky or degraded), reason, name, driver, endpoint, cache (warm or cold) and
+mode (sticky or degraded), reason, name, driver, endpoint, cache (warm, cold or empty) and
 generation, and a degraded job says so in its summary and in an annotation.
 
 Before anything is changed, up looks whether the machine has what it takes: 64 MiB and
@@ -150,6 +156,10 @@ default ~/.local/state/docker-stickybuilder.` + cliplugin.ExitStatusHelp(""),
 
   # In a container, with the image of your choice
   docker stickybuilder up --driver docker-container --driver-opt image=moby/buildkit:v0.33.0
+
+  # On a buildkitd of another machine
+  docker stickybuilder up --driver remote --endpoint tcp://builds.example:1234 \
+    --driver-opt cacert=ca.pem --driver-opt cert=cert.pem --driver-opt key=key.pem
 
   # In a script whose end is to be the builder's
   docker stickybuilder up --watch-pid $$
@@ -267,19 +277,15 @@ func (o upOptions) resolve(ctx context.Context, dockerCLI command.Cli, h sticky.
 			return up, err
 		}
 	}
-	if up.Disk == disk.None {
-		for _, flag := range []string{"key", "ref", "fallback", "keep", "read-only"} {
-			if o.changed(flag) {
-				return up, cliplugin.Usage(fmt.Errorf("--%s is for disks that are kept, and --disk none is not", flag))
-			}
-		}
-	}
 	if o.changed("max-size") {
 		n := o.maxSize.Value()
 		up.MaxBytes = &n
 	}
 	if err := o.driver.resolve(dockerCLI, &up); err != nil {
 		return up, err
+	}
+	if err := o.checkFlags(up); err != nil {
+		return up, cliplugin.Usage(err)
 	}
 	if err := watch(o.watchPID, &up); err != nil {
 		return up, err
@@ -320,6 +326,25 @@ func (o upOptions) resolve(ctx context.Context, dockerCLI command.Cli, h sticky.
 	}
 	up.Use = &key
 	return up, nil
+}
+
+// checkFlags refuses what would be of no effect, as somebody may rely on it.
+func (o upOptions) checkFlags(up sticky.UpOptions) error {
+	if up.Driver == sticky.RemoteDriver {
+		for _, flag := range []string{"buildkitd", "config", "max-size", "allow-insecure-entitlement"} {
+			if o.changed(flag) {
+				return fmt.Errorf("--%s: a remote buildkitd is somebody else's, and configured there", flag)
+			}
+		}
+	}
+	if up.Disk == disk.None {
+		for _, flag := range []string{"key", "ref", "fallback", "keep", "read-only"} {
+			if o.changed(flag) {
+				return fmt.Errorf("--%s is for disks that are kept, and --disk none is not", flag)
+			}
+		}
+	}
+	return nil
 }
 
 // diskSchemes are those of disks that are kept.
@@ -365,7 +390,7 @@ func upTable(w io.Writer, u *sticky.Upped) error {
 		{"KEY", u.Key},
 		{"REF", dash(u.Ref)},
 		{"GENERATION", from},
-		{"CACHE", cache},
+		{"CACHE", dash(cache)},
 		{"CLONE", clone},
 		{"READY", fmt.Sprintf("%d ms", u.ReadyMillis)},
 	} {

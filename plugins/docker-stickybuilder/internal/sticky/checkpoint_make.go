@@ -49,7 +49,7 @@ func (m checkpoint) decide(ctx context.Context, c *Committal) (*instance.Instanc
 	if err != nil {
 		return nil, err
 	}
-	nameBuilds(inst, story.Builds)
+	nameBuilds(m.dir, inst, story.Builds)
 	w := &inst.Working
 	c.Disk, c.Key, c.Ref, c.Platform, c.Parent, c.Summary = inst.Disk, w.Lineage.Key, w.Lineage.Ref, w.Lineage.Platform, w.Parent, story.Tally()
 	since := sinceCheckpoints(inst, ended(story.Builds))

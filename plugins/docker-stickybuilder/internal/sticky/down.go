@@ -89,7 +89,7 @@ func (h Host) end(ctx context.Context, i *instance.Instance, stop instance.Stop,
 	if err != nil {
 		return nil, err
 	}
-	nameBuilds(i, report.Builds)
+	nameBuilds(dir, i, report.Builds)
 	if err := h.unregister(dir, i); err != nil {
 		return report, errors.Join(failed, err)
 	}

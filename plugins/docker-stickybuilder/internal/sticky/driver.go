@@ -20,10 +20,11 @@ const (
 	AutoDriver      = "auto"
 	ProcessDriver   = "process"          // a process of the supervisor
 	ContainerDriver = "docker-container" // buildx's driver of that name
+	RemoteDriver    = "remote"           // somebody else's buildkitd, by buildx's driver of that name
 )
 
 // Drivers are the values of --driver.
-var Drivers = []string{AutoDriver, ProcessDriver, ContainerDriver}
+var Drivers = []string{AutoDriver, ProcessDriver, ContainerDriver, RemoteDriver}
 
 // ParseDriver checks a value of --driver.
 func ParseDriver(value string) (string, error) {
@@ -52,12 +53,17 @@ type runner interface {
 var (
 	_ runner = (*daemon.Process)(nil)
 	_ runner = (*container.Daemon)(nil)
+	_ runner = elsewhere{}
 )
 
 // chooseDriver finds out what can run the daemon, and says why it is that. It
 // fills in what the instance needs of the driver.
 func (h Host) chooseDriver(ctx context.Context, o UpOptions, i *instance.Instance) (why string, err error) {
 	want := first(o.Driver, AutoDriver)
+	if want == RemoteDriver {
+		i.Driver, i.Endpoint = RemoteDriver, o.Endpoint
+		return "", checkRemote(ctx, o)
+	}
 	if want == AutoDriver && len(o.DriverOptions) > 0 {
 		want, why = ContainerDriver, "--driver-opt is for it"
 	}
@@ -99,6 +105,9 @@ func (h Host) checkEngine(ctx context.Context, o UpOptions) error {
 // entry is how the builder is known to buildx.
 func entry(dir instance.Dir, i *instance.Instance) builderstore.Entry {
 	e := builderstore.Entry{Name: i.Name, Endpoint: dir.Endpoint(), Platforms: i.Platforms}
+	if i.Remote() {
+		e.Remote = &builderstore.Remote{Address: i.Endpoint, Options: i.DriverOptions}
+	}
 	if i.Container != nil {
 		e.Container = &builderstore.Container{Engine: i.Container.Engine, Options: i.DriverOptions, Config: dir.File(instance.Config)}
 	}
@@ -109,6 +118,9 @@ func entry(dir instance.Dir, i *instance.Instance) builderstore.Entry {
 func endpoint(dir instance.Dir, i *instance.Instance) string {
 	if i.Container != nil {
 		return "docker-container://" + container.Name(i.Container.Node)
+	}
+	if i.Remote() {
+		return i.Endpoint
 	}
 	return dir.Endpoint()
 }

@@ -54,6 +54,11 @@ func (s *supervisor) finish(ctx context.Context) error {
 		s.phase(instance.PhaseDraining)
 		s.drain(ctx, request.Drain)
 		s.fit(ctx, &e)
+		if s.inst.Remote() {
+			if e.going, err = s.witness.Going(ctx); err != nil {
+				s.hearNoMore(err)
+			}
+		}
 		s.phase(instance.PhaseStopping)
 	}
 	e.clean = s.end(ctx)
@@ -78,6 +83,9 @@ func (s *supervisor) finish(ctx context.Context) error {
 // journal complete. A client that was interrupted is gone before BuildKit has
 // written down that its build was cancelled.
 func (s *supervisor) drain(ctx context.Context, limit time.Duration) {
+	if s.inst.Remote() {
+		limit = min(limit, remoteDrain)
+	}
 	deadline := s.host.Now().Add(limit)
 	for s.host.Now().Before(deadline) {
 		n, err := s.witness.Active(ctx)
@@ -88,6 +96,9 @@ func (s *supervisor) drain(ctx context.Context, limit time.Duration) {
 	}
 	if err := s.witness.Sweep(ctx); err != nil {
 		s.hearNoMore(err)
+	}
+	if s.inst.Remote() {
+		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, finalizeTime)
 	defer cancel()
@@ -107,6 +118,7 @@ type ending struct {
 	override   string   // the reason, if it is not the policy's
 	note       string   // what else to say about it
 	clean      bool     // the daemon ended when asked
+	going      []string // refs of builds that outlive the builder, since its daemon does
 	unseen     string   // why builds may have gone unseen
 	lock       *os.File // of the working copy, held since it was made or taken over; nil if that is gone
 	phase      func(string)
@@ -135,12 +147,12 @@ func (e *ending) decide(ctx context.Context) (*Report, error) {
 	if (err != nil || story.Damaged > 0) && e.unseen == "" {
 		e.unseen = "the journal is damaged"
 	}
-	story.End()
+	story.End(e.going...)
 	r := begun(e.inst, e.run)
 	r.Policy, r.Bytes, r.PrunedBytes = string(e.policy), e.bytes, e.pruned
 	r.CleanShutdown, r.Crash, r.Summary = e.clean, first(e.run.Crash, story.Exit), story.Tally()
 	r.Builds = append(r.Builds, story.Builds...)
-	nameBuilds(e.inst, r.Builds)
+	nameBuilds(e.dir, e.inst, r.Builds)
 	if slow := copiesLayers(e.inst, e.run); slow != "" {
 		r.Notes = append(r.Notes, slow)
 	}

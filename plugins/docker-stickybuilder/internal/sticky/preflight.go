@@ -40,7 +40,7 @@ func (h Host) openForUp(ctx context.Context, i *instance.Instance) (Disk, []stri
 	if i.Driver == ProcessDriver && i.Snapshotter == "" {
 		o.suits = h.Overlay
 	}
-	if _, err := os.Stat(filepath.Join(home, "pool.json")); errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Stat(filepath.Join(home, "pool.json")); !i.Remote() && errors.Is(err, os.ErrNotExist) {
 		at := tree.Nearest(home)
 		if err := enough(at); err != nil {
 			return nil, nil, err
@@ -56,7 +56,7 @@ func (h Host) openForUp(ctx context.Context, i *instance.Instance) (Disk, []stri
 	if err != nil {
 		return nil, nil, err
 	}
-	notes, err := h.tidyUp(ctx, pool)
+	notes, err := h.tidyUp(ctx, pool, i)
 	if err != nil {
 		return nil, nil, errors.Join(err, pool.Close())
 	}
@@ -65,14 +65,14 @@ func (h Host) openForUp(ctx context.Context, i *instance.Instance) (Disk, []stri
 
 // tidyUp removes what dead jobs left on a disk. If there still is no space for a
 // daemon, it gives up what relieve does, and at last fails.
-func (h Host) tidyUp(ctx context.Context, pool Disk) (notes []string, err error) {
+func (h Host) tidyUp(ctx context.Context, pool Disk, i *instance.Instance) (notes []string, err error) {
 	if n, err := pool.Sweep(ctx); err != nil {
 		notes = append(notes, err.Error())
 	} else if n > 0 {
 		notes = append(notes, fmt.Sprintf("%d working copies that dead jobs left were removed", n))
 	}
 	p, ok := pool.(placed)
-	if !ok {
+	if !ok || i.Remote() {
 		return notes, nil
 	}
 	dir, backing := p.Place()
@@ -105,7 +105,7 @@ func enough(places ...string) error {
 // copiesLayers warns of a daemon that took the native snapshotter by itself, "" for
 // any other one.
 func copiesLayers(i *instance.Instance, run instance.Run) string {
-	if run.Snapshotter != daemon.NativeSnapshotter || i.Snapshotter != "" {
+	if run.Snapshotter != daemon.NativeSnapshotter || i.Snapshotter != "" || i.Remote() {
 		return ""
 	}
 	return "buildkitd cannot use overlayfs here and copies every layer, which is slow and takes a lot of space; see docker stickybuilder doctor"

@@ -111,7 +111,7 @@ type Upped struct {
 	Platform        string     `json:"platform"`
 	Generation      string     `json:"generation"` // the clone's parent, "" if it began empty
 	Origin          string     `json:"origin"`     // KEY@REF of the fallback that it is of, "" if it is of the lineage itself
-	Cache           string     `json:"cache"`      // "warm" or "cold"
+	Cache           string     `json:"cache"`      // "warm" or "cold"; "" of a remote builder, where nobody knows
 	Clone           disk.Clone `json:"clone"`
 	ReadyMillis     int64      `json:"readyMilliseconds"` // buildkitd's own start
 	ReadOnly        bool       `json:"readOnly"`
@@ -153,6 +153,9 @@ func upped(state string, dir instance.Dir, i *instance.Instance, run instance.Ru
 }
 
 func cache(i *instance.Instance) string {
+	if i.Remote() {
+		return ""
+	}
 	if i.Working.Warm() {
 		return "warm"
 	}

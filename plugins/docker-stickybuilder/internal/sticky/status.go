@@ -52,12 +52,12 @@ func (h Host) Status(name string) (*Status, error) {
 	if s.Builds == nil {
 		s.Builds = []history.Build{}
 	}
-	nameBuilds(i, s.Builds)
+	nameBuilds(dir, i, s.Builds)
 	return s, nil
 }
 
 // nameBuilds completes the builds' names by what buildx noted on its side.
-func nameBuilds(i *instance.Instance, builds []history.Build) {
+func nameBuilds(dir instance.Dir, i *instance.Instance, builds []history.Build) {
 	if i.Store == "" || len(builds) == 0 {
 		return
 	}
@@ -66,7 +66,7 @@ func nameBuilds(i *instance.Instance, builds []history.Build) {
 		return
 	}
 	for n := range builds {
-		d := store.Describe(i.Name, builds[n].Ref)
+		d := store.Describe(entry(dir, i), builds[n].Ref)
 		builds[n].Describe(d.Target, d.Context, d.Dockerfile)
 	}
 }

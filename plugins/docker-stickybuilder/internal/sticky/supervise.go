@@ -126,21 +126,33 @@ func (s *supervisor) start(ctx context.Context) (err error) {
 		defer out.Close() // the child has it; a container's log is copied from here
 	}
 	began := s.host.Now()
-	run := s.runProcess
-	if s.inst.Container != nil {
-		run = s.runContainer
-	}
-	if err := run(ctx, out); err != nil {
+	if err := s.begin(ctx, out); err != nil {
 		return err
-	}
-	if err := daemon.Probe(ctx, s.client, s.inst.ReadyTimeout); err != nil {
-		return s.explain(err)
 	}
 	s.run.ReadyMillis = s.host.Now().Sub(began).Milliseconds()
 	if err := s.listen(ctx); err != nil {
 		return err
 	}
 	s.phase(instance.PhaseReady)
+	return nil
+}
+
+// begin has the daemon run by the driver, and makes sure that it can build. Somebody
+// else's is not touched.
+func (s *supervisor) begin(ctx context.Context, log *os.File) error {
+	if s.inst.Remote() {
+		return s.runRemote(ctx)
+	}
+	run := s.runProcess
+	if s.inst.Container != nil {
+		run = s.runContainer
+	}
+	if err := run(ctx, log); err != nil {
+		return err
+	}
+	if err := daemon.Probe(ctx, s.client, s.inst.ReadyTimeout); err != nil {
+		return s.explain(err)
+	}
 	return nil
 }
 
@@ -210,8 +222,10 @@ func (s *supervisor) listen(ctx context.Context) (err error) {
 		return err
 	}
 	s.witness = history.NewWitness(s.client.ControlClient(), s.journal, s.host.Now)
-	w := s.inst.Working
-	s.witness.Exhausted = func() bool { return exhausted(&w) }
+	if s.witness.Shared = s.inst.Remote(); !s.witness.Shared {
+		w := s.inst.Working
+		s.witness.Exhausted = func() bool { return exhausted(&w) }
+	}
 	if err := s.witness.Baseline(ctx); err != nil {
 		return err
 	}

@@ -41,6 +41,7 @@ type UpOptions struct {
 	Driver        string            // of Drivers; "" means AutoDriver
 	DriverOptions map[string]string // of the docker-container driver
 	Engine        string            // address of the docker engine
+	Endpoint      string            // address of the remote driver's daemon
 	Buildx        []string          // command line of docker buildx, nil if there is none
 	Entitlements  []string          // that builds may ask for
 	Platforms     []string          // that the builder is said to have; nil for what the daemon says
@@ -141,6 +142,8 @@ func (h Host) already(o UpOptions, i *instance.Instance, run instance.Run) (*Upp
 		conflict = fmt.Sprintf("the disk %s to be committed, and %s", i.Working.Lineage.Name(), o.Because)
 	case o.Config != "" && o.Config != i.Config:
 		conflict = fmt.Sprintf("configuration %q", i.Config)
+	case o.Endpoint != "" && o.Endpoint != i.Endpoint:
+		conflict = "the buildkitd at " + endpoint(h.State.Dir(i.Name), i)
 	case o.Driver != "" && o.Driver != AutoDriver && o.Driver != first(i.Driver, ProcessDriver):
 		conflict = "the driver " + first(i.Driver, ProcessDriver)
 	}
@@ -167,8 +170,8 @@ type plan struct {
 }
 
 func (h Host) plan(ctx context.Context, dir instance.Dir, o UpOptions) (*plan, error) {
-	if !h.IsRoot {
-		return nil, fault.Hint(errors.New("bringing up a builder: it has to run as root, with every driver: the files on its disk are root's"), "run it as root: sudo docker stickybuilder up")
+	if !h.IsRoot && o.Driver != RemoteDriver {
+		return nil, fault.Hint(errors.New("bringing up a builder: it has to run as root, with every driver that has a disk: the files on it are root's"), "run it as root: sudo docker stickybuilder up")
 	}
 	id, err := h.newID()
 	if err != nil {
@@ -279,8 +282,10 @@ func (h Host) fresh(ctx context.Context, dir instance.Dir, o UpOptions, r progre
 		}
 	}()
 	up := ladder{host: h, pool: pool, dir: dir, inst: inst, options: o, progress: r, start: func(lock *durable.Lock) error {
-		if err := h.writeConfig(dir, inst, text); err != nil {
-			return err
+		if !inst.Remote() {
+			if err := h.writeConfig(dir, inst, text); err != nil {
+				return err
+			}
 		}
 		if err := dir.Save(inst); err != nil {
 			return err
@@ -291,7 +296,7 @@ func (h Host) fresh(ctx context.Context, dir instance.Dir, o UpOptions, r progre
 				return err
 			}
 		}
-		return progress.Do(r, "starting buildkitd", func(progress.Step) error { return h.launch(ctx, dir, inst, lock) })
+		return progress.Do(r, starting(inst), func(progress.Step) error { return h.launch(ctx, dir, inst, lock) })
 	}}
 	err = up.climb(ctx)
 	notes = append(notes, up.notes...)
@@ -314,6 +319,13 @@ func (h Host) fresh(ctx context.Context, dir instance.Dir, o UpOptions, r progre
 	}
 	u.Notes = append(notes, copied(inst)...)
 	return u, nil
+}
+
+func starting(i *instance.Instance) string {
+	if i.Remote() {
+		return "connecting to " + i.Endpoint
+	}
+	return "starting buildkitd"
 }
 
 func (h Host) writeConfig(dir instance.Dir, i *instance.Instance, text []byte) error {

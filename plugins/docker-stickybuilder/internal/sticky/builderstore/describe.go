@@ -12,9 +12,9 @@ var refPattern = regexp.MustCompile(`^[a-z0-9]+$`)
 // bake target, or "", the build context and the Dockerfile. BuildKit is not told.
 type Description struct{ Target, Context, Dockerfile string }
 
-// Describe returns buildx's notes about the build of the given ref on one of
-// Register's builders; zero if there are none.
-func (s *Store) Describe(name, ref string) Description {
+// Describe returns buildx's notes about the build of the given ref on a builder that
+// Register has entered; zero if there are none.
+func (s *Store) Describe(e Entry, ref string) Description {
 	if !refPattern.MatchString(ref) {
 		return Description{}
 	}
@@ -22,7 +22,7 @@ func (s *Store) Describe(name, ref string) Description {
 	if err != nil {
 		return Description{}
 	}
-	st, err := notes.ReadRef(name, Node(name), ref)
+	st, err := notes.ReadRef(e.Name, e.node(), ref)
 	if err != nil {
 		return Description{}
 	}

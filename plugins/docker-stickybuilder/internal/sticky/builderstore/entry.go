@@ -1,6 +1,7 @@
 package builderstore
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"maps"
 
@@ -14,10 +15,17 @@ import (
 // An Entry is a builder with one node, as Register enters it.
 type Entry struct {
 	Name      string
-	Endpoint  string   // the daemon's socket, which also tells whose the builder is
+	Endpoint  string   // the socket of its own daemon, which also tells whose the builder is
 	Platforms []string // that the node is said to have; nil for what the daemon says
 
 	Container *Container // nil for the remote driver
+	Remote    *Remote    // nil for a daemon of its own
+}
+
+// Remote is what the remote driver needs for somebody else's daemon.
+type Remote struct {
+	Address string
+	Options map[string]string // such as "cacert"
 }
 
 // Container is what the docker-container driver needs.
@@ -31,10 +39,30 @@ type Container struct {
 // Node is the name of a builder's only node.
 func Node(builder string) string { return builder + "0" }
 
+// remoteNode is the name of a builder's only node if its daemon is somebody else's. The
+// daemon's address may be that of the user's own builders, too, and the remote driver
+// takes no options of others; so this name tells whose the builder is.
+func remoteNode(builder, endpoint string) string {
+	sum := sha256.Sum256([]byte(endpoint))
+	return fmt.Sprintf("%s-%x", Node(builder), sum[:4])
+}
+
+func (e Entry) node() string {
+	if e.Remote != nil {
+		return remoteNode(e.Name, e.Endpoint)
+	}
+	return Node(e.Name)
+}
+
 func (e Entry) group() (*store.NodeGroup, error) {
 	platforms, err := platformutil.Parse(e.Platforms)
 	if err != nil {
 		return nil, err
+	}
+	if e.Remote != nil {
+		return &store.NodeGroup{Name: e.Name, Driver: remote, Nodes: []store.Node{{
+			Name: e.node(), Endpoint: e.Remote.Address, Platforms: platforms, DriverOpts: e.Remote.Options,
+		}}}, nil
 	}
 	if e.Container == nil {
 		return &store.NodeGroup{Name: e.Name, Driver: remote, Nodes: []store.Node{{Name: Node(e.Name), Endpoint: e.Endpoint, Platforms: platforms}}}, nil
@@ -68,7 +96,7 @@ func ours(g *store.NodeGroup, endpoint string) bool {
 	}
 	switch n := g.Nodes[0]; g.Driver {
 	case remote:
-		return n.Endpoint == endpoint
+		return n.Endpoint == endpoint || n.Name == remoteNode(g.Name, endpoint)
 	case dockerContainer:
 		return n.DriverOpts["env."+container.Owner] == endpoint
 	}

@@ -59,3 +59,43 @@ func TestContainerEntry(t *testing.T) {
 		t.Errorf("the user's own: %v", err)
 	}
 }
+
+// The address of a remote builder may be that of the user's own builders.
+func TestRemoteEntry(t *testing.T) {
+	u := open(t)
+	e := Entry{Name: "r", Endpoint: endpoint, Remote: &Remote{Address: "tcp://builds.example:1234", Options: map[string]string{"cacert": "/ca.pem"}}}
+	if _, err := u.Register(e, nil); err != nil {
+		t.Fatal(err)
+	}
+	u.do(func(txn *store.Txn) error {
+		g, err := txn.NodeGroupByName("r")
+		if err != nil {
+			return err
+		}
+		if n := g.Nodes[0]; g.Driver != "remote" || n.Endpoint != "tcp://builds.example:1234" || n.DriverOpts["cacert"] != "/ca.pem" || n.Name != e.node() || n.Name == "r0" {
+			t.Errorf("%+v", g)
+		}
+		g.Name, g.Nodes[0].Name = "own", "own0"
+		return txn.Save(g)
+	})
+	if err := u.Check("own", endpoint, nil); !errors.Is(err, ErrForeign) {
+		t.Errorf("the user's own: %v", err)
+	}
+	if err := u.Check("r", "unix:///another", nil); !errors.Is(err, ErrForeign) {
+		t.Errorf("another state's: %v", err)
+	}
+	for _, name := range []string{"own", "r"} {
+		if err := u.Unregister(name, endpoint, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	u.do(func(txn *store.Txn) error {
+		if _, err := txn.NodeGroupByName("own"); err != nil {
+			t.Errorf("the user's own is gone: %v", err)
+		}
+		if _, err := txn.NodeGroupByName("r"); err == nil {
+			t.Error("it is still there")
+		}
+		return nil
+	})
+}

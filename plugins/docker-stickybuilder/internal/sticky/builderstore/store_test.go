@@ -224,7 +224,7 @@ func TestDescribe(t *testing.T) {
 	for ref, want := range map[string]Description{
 		"abc1": {"", "/src/app", "/src/app/Dockerfile"}, "abc2": {"web", "", ""}, "none": {}, "../sticky0/abc1": {}, "": {},
 	} {
-		if got := u.Describe("sticky", ref); got != want {
+		if got := u.Describe(Entry{Name: "sticky"}, ref); got != want {
 			t.Errorf("%q: %+v", ref, got)
 		}
 	}

@@ -33,7 +33,7 @@ func Ready(ctx context.Context, socket string, ended <-chan struct{}, timeout ti
 			}
 		}
 		if c != nil {
-			about, err := ask(ctx, c)
+			about, err := Ask(ctx, c)
 			if err == nil {
 				return c, about, nil
 			}
@@ -74,7 +74,7 @@ func Answer(ctx context.Context, c *client.Client, timeout time.Duration) (about
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	for {
-		if about, err = ask(ctx, c); err == nil {
+		if about, err = Ask(ctx, c); err == nil {
 			return about, nil
 		}
 		select {
@@ -94,7 +94,8 @@ func answers(ctx context.Context, socket string) bool {
 	return err == nil
 }
 
-func ask(ctx context.Context, c *client.Client) (About, error) {
+// Ask asks once.
+func Ask(ctx context.Context, c *client.Client) (About, error) {
 	workers, err := c.ListWorkers(ctx)
 	if err != nil {
 		return About{}, err

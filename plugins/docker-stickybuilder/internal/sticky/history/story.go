@@ -62,10 +62,10 @@ func (t *teller) story() Story {
 }
 
 // End turns builds that are still running into lost ones: to be called once the
-// daemon is gone.
-func (s *Story) End() {
+// daemon is gone. Those of the given refs go on without it.
+func (s *Story) End(going ...string) {
 	for i := range s.Builds {
-		if s.Builds[i].Outcome == Running {
+		if s.Builds[i].Outcome == Running && !slices.Contains(going, s.Builds[i].Ref) {
 			s.Builds[i].Outcome = Lost
 			s.Builds[i].Error = "buildkitd ended before the build did"
 		}

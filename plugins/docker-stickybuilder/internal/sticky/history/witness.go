@@ -36,6 +36,9 @@ type Witness struct {
 	// must not keep those who ask from the end.
 	Silence time.Duration
 
+	// Shared says that the daemon has had builds before the job, which go on.
+	Shared bool
+
 	source  Source
 	journal *Journal
 	now     func() time.Time
@@ -57,7 +60,7 @@ const baselineOutcome Outcome = "baseline"
 func (w *Witness) Baseline(ctx context.Context) error {
 	var refs []string
 	err := w.listen(ctx, &controlapi.BuildHistoryRequest{EarlyExit: true}, func(_ context.Context, r *controlapi.BuildHistoryRecord) error {
-		if b := fromRecord(r); b.Outcome != Running {
+		if b := fromRecord(r); b.Outcome != Running || w.Shared {
 			refs = append(refs, b.Ref)
 		}
 		return nil
@@ -102,12 +105,21 @@ func (w *Witness) Sweep(ctx context.Context) error {
 
 // Active counts the builds that are under way.
 func (w *Witness) Active(ctx context.Context) (int, error) {
-	n := 0
-	err := w.listen(ctx, &controlapi.BuildHistoryRequest{ActiveOnly: true, EarlyExit: true}, func(context.Context, *controlapi.BuildHistoryRecord) error {
-		n++
+	refs, err := w.Going(ctx)
+	return len(refs), err
+}
+
+// Going lists the job's builds that are under way.
+func (w *Witness) Going(ctx context.Context) (refs []string, err error) {
+	err = w.listen(ctx, &controlapi.BuildHistoryRequest{ActiveOnly: true, EarlyExit: true}, func(_ context.Context, r *controlapi.BuildHistoryRecord) error {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if w.seen[r.Ref] != baselineOutcome {
+			refs = append(refs, r.Ref)
+		}
 		return nil
 	})
-	return n, err
+	return refs, err
 }
 
 // Finalize has the daemon write the traces of the job's builds now, which it

@@ -250,3 +250,46 @@ func TestSilence(t *testing.T) {
 		t.Errorf("the baseline: %v", err)
 	}
 }
+
+// What a shared daemon was building before the job is not the job's, when it ends
+// neither; what it goes on with is not lost.
+func TestSharedWitness(t *testing.T) {
+	theirs, done := record("theirs", 0, codes.OK, ""), record("theirs", time.Second, codes.OK, "")
+	a, b, gone := record("a", time.Second, codes.OK, ""), record("b", 0, codes.OK, ""), record("gone", 0, codes.OK, "")
+	src := &source{drained: make(chan struct{}), now: []*controlapi.BuildHistoryRecord{theirs}}
+	path := filepath.Join(t.TempDir(), "journal")
+	j, err := OpenJournal(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	w := NewWitness(src, j, func() time.Time { return began })
+	w.Shared = true
+	if err := w.Baseline(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	src.now = []*controlapi.BuildHistoryRecord{theirs, gone}
+	if err := w.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if going, err := w.Going(t.Context()); err != nil || len(going) != 1 || going[0] != "gone" {
+		t.Errorf("going on: %v, %v", going, err)
+	}
+	src.now = []*controlapi.BuildHistoryRecord{done, a, b}
+	if err := w.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	going, err := w.Going(t.Context())
+	if err != nil || len(going) != 1 {
+		t.Errorf("going on: %v, %v", going, err)
+	}
+	s := read(t, path)
+	s.End(going...)
+	got := map[string]Outcome{}
+	for _, b := range s.Builds {
+		got[b.Ref] = b.Outcome
+	}
+	if len(got) != 3 || got["a"] != OK || got["b"] != Running || got["gone"] != Lost {
+		t.Errorf("witnessed %v", got)
+	}
+}

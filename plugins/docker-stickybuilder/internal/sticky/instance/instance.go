@@ -42,6 +42,7 @@ type Instance struct {
 	Driver    string       `json:"driver,omitempty"`    // "" means process
 	Buildkitd string       `json:"buildkitd,omitempty"` // of the process driver
 	Container *Container   `json:"container,omitempty"` // of the docker-container driver
+	Endpoint  string       `json:"endpoint,omitempty"`  // of the remote driver's daemon
 	Config    string       `json:"config,omitempty"`    // --config, absolute
 
 	Snapshotter string    `json:"snapshotter,omitempty"` // that the configuration names
@@ -66,6 +67,9 @@ type Instance struct {
 	Recovered   []Recovery   `json:"recovered,omitempty"`   // by up, in that order
 	Checkpoints []Checkpoint `json:"checkpoints,omitempty"` // likewise, by commit
 }
+
+// Remote reports whether the daemon is somebody else's, who runs and keeps it.
+func (i *Instance) Remote() bool { return i.Endpoint != "" }
 
 // Diskless reports whether nothing is kept of what the builder builds.
 func (i *Instance) Diskless() bool { return i.Disk == disk.None }
