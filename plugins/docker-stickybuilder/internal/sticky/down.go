@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/builderstore"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/dirpool"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disk"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/durable"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/history"
@@ -53,6 +54,12 @@ func (h Host) Down(ctx context.Context, o DownOptions, r progress.Reporter) (*Re
 		return nil, err
 	}
 	if inst == nil {
+		if h.IsRoot {
+			// A supervisor that is killed after its builder's end leaves what it takes apart mounted.
+			if _, err := dirpool.ReleaseIdle(); err != nil {
+				return nil, err
+			}
+		}
 		return &Report{Name: o.Name, Decision: Idle, Reason: "no such builder is up", Builds: []history.Build{}}, nil
 	}
 	if o.OnlyDead {
