@@ -220,7 +220,7 @@ func TestFullInsideAPoolInAFile(t *testing.T) {
 }
 
 // Commands that are killed while they have the pool mounted, about a disk or before there
-// is a builder: recover finds what they have left, whatever --disk was.
+// is a builder: recover and down find what they have left, whatever --disk was.
 func TestLeftMountedByKilledCommands(t *testing.T) {
 	j := newJob(t)
 	j.onExt4(4 << 30)
@@ -246,7 +246,7 @@ func TestLeftMountedByKilledCommands(t *testing.T) {
 			left++
 		}
 		j.eventually("a supervisor that was started ends", func() bool { return len(j.processes()) == 0 })
-		if out, err := j.run("docker-stickybuilder", "recover"); err != nil {
+		if out, err := j.run("docker-stickybuilder", []string{"recover", "down"}[i/2%2]); err != nil {
 			t.Errorf("round %d: %v: %s", i, err, out)
 		}
 		if j.poolMounted() {
