@@ -10,6 +10,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disk"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/durable"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/mounts"
@@ -215,7 +217,8 @@ func (p *Pool) removeTree(_ context.Context, dir string) error {
 	if err := unmounted(dir); err != nil {
 		return err
 	}
-	if err := p.backend.remove(filepath.Join(dir, "root")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	// What was being tried out in the trash when its process was killed is no copy.
+	if err := p.backend.remove(filepath.Join(dir, "root")); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR) {
 		return err
 	}
 	return os.RemoveAll(dir)

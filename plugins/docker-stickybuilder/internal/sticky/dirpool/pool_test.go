@@ -450,6 +450,34 @@ func TestTidy(t *testing.T) {
 	}
 }
 
+// What a probe leaves in the trash that was killed is no obstacle, and goes with the rest.
+func TestStrayFileInTheTrash(t *testing.T) {
+	dir := t.TempDir()
+	p := open(t, dir, 1)
+	stray := filepath.Join(dir, "trash", "stray")
+	for what, clean := range map[string]func() error{
+		"tidy": func() error { return p.Tidy(t.Context()) },
+		"gc": func() error {
+			all, err := p.Garbage(t.Context(), 1)
+			if err != nil || len(all) != 1 {
+				return fmt.Errorf("garbage %v: %w", all, err)
+			}
+			_, err = p.Collect(t.Context(), all[0])
+			return err
+		},
+	} {
+		if err := os.WriteFile(stray, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := clean(); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+		if _, err := os.Lstat(stray); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
 // Where working copies would be of no use, no pool is made, and what the user has made
 // stays.
 func TestUnsuited(t *testing.T) {

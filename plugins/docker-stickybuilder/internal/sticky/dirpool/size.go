@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"path/filepath"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disk"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/durable"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/tree"
@@ -46,10 +48,10 @@ func (p *Pool) size(ctx context.Context, dir string) (int64, error) {
 	return n, err
 }
 
-// measure takes a root for empty that is being removed meanwhile.
+// measure takes a root for empty that is being removed meanwhile, or of what is no copy.
 func measure(ctx context.Context, dir string) (int64, error) {
 	size, err := tree.Measure(ctx, filepath.Join(dir, "root"))
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
 		err = nil
 	}
 	return size.Bytes, err
