@@ -130,13 +130,7 @@ func settle(tree *layer.Tree, old []Old, chosen []int) (*Kept, error) {
 		sets[n] = old[i].Changes
 	}
 	var err error
-	if k.Below, err = layer.MergeObserved(sets, layer.Observer{Ambiguous: func(a layer.Ambiguity) {
-		switch i := chosen[a.Layer]; {
-		case a.Shape == layer.BareParent, a.Shape == layer.RootAttributes: // the top layer lists these
-		case !old[i].Forced && !slices.Contains(k.unlike, i):
-			k.unlike = append(k.unlike, i)
-		}
-	}}); err != nil {
+	if k.Below, err = layer.MergeObserved(sets, layer.Observer{Ambiguous: func(a layer.Ambiguity) { k.doubt(old, a) }}); err != nil {
 		return nil, err
 	}
 	k.cover(tree)
@@ -171,6 +165,15 @@ func settle(tree *layer.Tree, old []Old, chosen []int) (*Kept, error) {
 		}
 	}
 	return k, nil
+}
+
+// doubt notes that engines would make something else of a kept layer, which then
+// goes. What is said about attributes of directories the top layer says again.
+func (k *Kept) doubt(old []Old, a layer.Ambiguity) {
+	i := k.Layers[a.Layer]
+	if a.Shape != layer.BareParent && a.Shape != layer.RootAttributes && !old[i].Forced && !slices.Contains(k.unlike, i) {
+		k.unlike = append(k.unlike, i)
+	}
 }
 
 // bare adds the directories that the uppermost kept layer with something in them
