@@ -3,7 +3,7 @@ package repack
 import "testing"
 
 func TestFresh(t *testing.T) {
-	const window = 8 << 20
+	const window = 4 << 20
 	frameOf := func(hashes ...uint32) *frame {
 		f := &frame{}
 		for i, h := range hashes {
@@ -23,7 +23,10 @@ func TestFresh(t *testing.T) {
 		{b, 0.5, "half of what the frame does not repeat itself was in the one before"},
 		{c, 1, "another"},
 		{a, 0, "all of it is in the window"},
-		{c, 0, "likewise"}, {c, 0, "likewise"}, {c, 0, "likewise"}, {c, 0, "likewise"}, {c, 0, "likewise"}, {c, 0, "likewise"}, {c, 0, "likewise"}, {c, 0, "likewise"},
+		{c, 0, "likewise"},
+		{c, 0, "likewise"},
+		{c, 0, "likewise"},
+		{c, 0, "likewise"},
 		{b, 1, "a copy beyond the window is new"},
 		{a, 0.5, "likewise, but for what another frame has had since"},
 	} {
