@@ -6,7 +6,9 @@
 package history
 
 import (
+	"net/url"
 	"path"
+	"regexp"
 	"strings"
 	"time"
 	"unicode"
@@ -68,7 +70,7 @@ func fromRecord(r *controlapi.BuildHistoryRecord) Build {
 		if codes.Code(r.Error.Code) == codes.Canceled {
 			b.Outcome = Cancelled
 		}
-		b.Error = clean(r.Error.Message)
+		b.Error = clean(redact(r.Error.Message))
 	}
 	if !b.Started.IsZero() {
 		b.Seconds = max(0, r.CompletedAt.AsTime().Sub(b.Started).Seconds())
@@ -101,6 +103,14 @@ func buildName(attrs map[string]string) string {
 	if i := strings.LastIndexByte(context, '#'); i >= 0 && strings.Contains(context[:i], "://") {
 		context = context[:i]
 	}
+	// Credentials and keys in an address are nobody's business.
+	if u, err := url.Parse(context); err == nil && u.Scheme != "" && u.Host != "" {
+		if context = u.Path; strings.Trim(context, "/") == "" {
+			context = u.Hostname()
+		}
+	} else if strings.Contains(context, "://") {
+		context = "" // who knows what of it is
+	}
 	name := path.Base(strings.TrimSuffix(strings.TrimRight(context, "/"), ".git"))
 	if name == "." || name == "/" {
 		name = ""
@@ -114,13 +124,25 @@ func buildName(attrs map[string]string) string {
 	return clean(name)
 }
 
+var (
+	userinfo = regexp.MustCompile(`(://)[^/\s@"]+@`)
+	query    = regexp.MustCompile(`(://[^\s"'?]+\?)[^\s"']+`)
+)
+
+// redact takes credentials and keys out of the addresses in a text.
+func redact(s string) string {
+	return query.ReplaceAllString(userinfo.ReplaceAllString(s, "${1}…@"), "${1}…")
+}
+
 // maxText bounds what a client may put into reports.
 const maxText = 400
 
 // clean makes text from a client fit for one line of a terminal: no control
 // characters, bounded.
 func clean(s string) string {
-	s = strings.Join(strings.FieldsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }), " ")
+	s = strings.Join(strings.FieldsFunc(s, func(r rune) bool {
+		return unicode.IsSpace(r) || unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)
+	}), " ")
 	if len(s) > maxText {
 		s = strings.ToValidUTF8(s[:maxText], "") + "…"
 	}

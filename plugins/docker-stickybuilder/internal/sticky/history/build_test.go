@@ -68,13 +68,25 @@ func TestBuildName(t *testing.T) {
 		{"/home/me/app", "/home/me/app/Dockerfile", "app"},
 		{"/home/me/app/", "sub/web.Dockerfile", "app/web.Dockerfile"},
 		{"https://github.com/acme/app.git#main:sub", "Dockerfile", "app"},
+		{"https://user:hunter2@example.com", "", "example.com"},
+		{"https://example.com/app.tar.gz?X-Amz-Signature=hunter2", "", "app.tar.gz"},
+		{"https://user:hunter2@bad host/%zz", "", ""},
+		{"docker-image://alpine", "", "alpine"},
 		{"/", "", ""},
 		{".", "", ""},
+		{"a\u202eb", "", "a b"},
 		{"evil\x1b[31m\nname", "", "evil [31m name"},
 	} {
 		if got := buildName(map[string]string{"context": c.context, "filename": c.filename}); got != c.want {
 			t.Errorf("%q, %q: %q, want %q", c.context, c.filename, got, c.want)
 		}
+	}
+}
+
+func TestNoCredentialsInErrors(t *testing.T) {
+	b := fromRecord(record("r", time.Second, codes.Unknown, `fetching "https://u:hunter2@a.example/x?sig=hunter2&b=1": 403; see https://b.example/why?`))
+	if want := `fetching "https://…@a.example/x?…": 403; see https://b.example/why?`; b.Error != want {
+		t.Errorf("%s", b.Error)
 	}
 }
 
