@@ -12,7 +12,7 @@ import (
 func TestTolerance(t *testing.T) {
 	p := tolerance{limit: 10 * time.Second}
 	for _, c := range []struct {
-		at   time.Duration
+		at   int // seconds
 		run  instance.Run
 		news bool
 		over bool
@@ -25,8 +25,9 @@ func TestTolerance(t *testing.T) {
 		{37, instance.Run{Phase: instance.PhaseSaving, Moved: 1}, false, false},
 		{39, instance.Run{Phase: instance.PhaseSaving, Moved: 1}, false, true},
 	} {
-		if news := p.news(c.at*time.Second, c.run); news != c.news || p.over(c.at*time.Second) != c.over {
-			t.Errorf("%+v: news %v, over %v", c, news, p.over(c.at*time.Second))
+		at := time.Duration(c.at) * time.Second
+		if news := p.news(at, c.run); news != c.news || p.over(at) != c.over {
+			t.Errorf("%+v: news %v, over %v", c, news, p.over(at))
 		}
 	}
 }

@@ -141,7 +141,11 @@ func (p *Pool) Reopen(ctx context.Context, w *disk.Working) (*durable.Lock, erro
 	if err := present(p.work(w.ID)); err != nil {
 		return nil, err
 	}
-	return p.lock(ctx, filepath.Join(p.work(w.ID), "lock"), durable.Exclusive)
+	lock, err := p.lock(ctx, filepath.Join(p.work(w.ID), "lock"), durable.Exclusive)
+	if errors.Is(err, fs.ErrNotExist) { // while it was waited for
+		err = disk.ErrGone
+	}
+	return lock, err
 }
 
 func present(dir string) error {

@@ -100,3 +100,33 @@ func TestLock(t *testing.T) {
 		t.Errorf("closing twice: %v", err)
 	}
 }
+
+// Who waits for a lock gets that of the file which is at the path in the end, and nobody
+// else has that.
+func TestLockOfAFileThatWasReplaced(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "lock")
+	first, err := TakeLock(t.Context(), path, Exclusive, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(chan *Lock)
+	go func() {
+		l, err := TakeLock(t.Context(), path, Exclusive, 10*time.Second)
+		if err != nil {
+			t.Error(err)
+		}
+		got <- l
+	}()
+	time.Sleep(100 * time.Millisecond) // the other one waits
+	if err := os.Rename(path, filepath.Join(dir, "moved")); err != nil {
+		t.Fatal(err)
+	}
+	first.Close()
+	second := <-got
+	defer second.Close()
+	if l, err := TakeLock(t.Context(), path, Exclusive, 0); !errors.Is(err, ErrLocked) {
+		t.Errorf("two have it: %v", err)
+		l.Close()
+	}
+}

@@ -35,8 +35,29 @@ const (
 const lockPoll = 20 * time.Millisecond
 
 // TakeLock takes the lock of the file at path, made if need be, and waits for it
-// up to wait; then the error matches ErrLocked.
+// up to wait; then the error matches ErrLocked. A file that was moved or removed while it
+// was waited for protects nothing any more: what is at path then counts.
 func TakeLock(ctx context.Context, path string, mode LockMode, wait time.Duration) (*Lock, error) {
+	for {
+		l, err := takeLock(ctx, path, mode, wait)
+		if err != nil || l.at(path) {
+			return l, err
+		}
+		l.Close()
+	}
+}
+
+// at reports whether the locked file still is the one at path.
+func (l *Lock) at(path string) bool {
+	mine, err := l.f.Stat()
+	if err != nil {
+		return false
+	}
+	there, err := os.Stat(path)
+	return err == nil && os.SameFile(mine, there)
+}
+
+func takeLock(ctx context.Context, path string, mode LockMode, wait time.Duration) (*Lock, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_CLOEXEC, 0o600)
 	if err != nil {
 		return nil, err
