@@ -115,6 +115,10 @@ func TestLadderOfADiskInARegistry(t *testing.T) {
 		t.Fatal("nothing to lose")
 	}
 	lost.Store(strings.Join(gone, " "))
+	there := machine()
+	if v, err := there.host.VerifyDisk(t.Context(), Choice{Disk: there.spec, Key: "k", Generation: here.ids[2]}, false, progress.Discard); err != nil || v.Sound || len(v.Findings) == 0 {
+		t.Errorf("verified: %+v, %v", v, err)
+	}
 	for _, c := range []struct {
 		readOnly bool
 		begins   string

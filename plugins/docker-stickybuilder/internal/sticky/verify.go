@@ -2,10 +2,12 @@ package sticky
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/daemon"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disk"
 	"github.com/dockerfactory/dockerfactory/shared/fault"
 	"github.com/dockerfactory/dockerfactory/shared/progress"
 )
@@ -73,6 +75,9 @@ func errorText(err error) string {
 // verify separates what is wrong with the generation from why it cannot be told.
 func (c *chosen) verify(ctx context.Context, v *Verdict) (found, err error) {
 	root, lock, err := c.shelf.Hold(ctx, c.lineage, c.record.ID)
+	if errors.As(err, new(*disk.Spoilt)) && ctx.Err() == nil {
+		return err, nil
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -129,7 +129,7 @@ func (d *Disk) fetch(ctx context.Context, l disk.Lineage, m *manifest, step prog
 			return m, nil
 		}
 		if errors.Is(err, disk.ErrBad) || errors.Is(err, chunk.ErrCorrupt) {
-			return nil, &disk.Spoilt{Lineage: l, ID: m.id(), Err: err}
+			return nil, spoilt(l, m, err)
 		}
 		if !errors.Is(err, registry.ErrNotFound) || try >= 2 {
 			return nil, err
@@ -139,10 +139,18 @@ func (d *Disk) fetch(ctx context.Context, l disk.Lineage, m *manifest, step prog
 		case headErr != nil || next.record == nil:
 			return nil, errors.Join(err, headErr)
 		case next.id() == m.id():
-			return nil, &disk.Spoilt{Lineage: l, ID: m.id(), Err: err}
+			return nil, spoilt(l, m, err)
 		}
 		m = next
 	}
+}
+
+// spoilt makes an error of restore a disk.Spoilt, if it is about what the registry has.
+func spoilt(l disk.Lineage, m *manifest, err error) error {
+	if errors.Is(err, disk.ErrBad) || errors.Is(err, chunk.ErrCorrupt) || errors.Is(err, registry.ErrNotFound) {
+		return &disk.Spoilt{Lineage: l, ID: m.id(), Err: err}
+	}
+	return err
 }
 
 // baseline keeps what tells an untouched file of the copy. A copy that was made entry by

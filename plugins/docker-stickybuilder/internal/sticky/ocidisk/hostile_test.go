@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disk"
 	"github.com/dockerfactory/dockerfactory/shared/progress"
 )
 
@@ -102,6 +103,31 @@ func TestResetsAreCounted(t *testing.T) {
 		j.write(t, "f", random(2+i, 1000))
 		if err := d.SetHead(t.Context(), lineage, j.commit(t).ID, first.ID); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// What a registry says is shown on terminals, and in logs of CI systems that take some lines
+// for commands.
+func TestNamesOnTerminals(t *testing.T) {
+	w := newWorld(t)
+	d := w.machine()
+	j := w.clone(d)
+	j.write(t, "f", random(1, 1000))
+	g, err := d.Commit(t.Context(), j.Working, disk.Generation{Builder: "x\n::error::", BuildkitVersion: "\x1b[2J"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Mark(t.Context(), lineage, g.ID, "a\nb"); err != nil {
+		t.Fatal(err)
+	}
+	all, err := w.machine().Records(t.Context(), lineage)
+	if err != nil || len(all) != 1 || all[0].Bad == nil {
+		t.Fatalf("%+v, %v", all, err)
+	}
+	for _, s := range []string{all[0].Builder, all[0].BuildkitVersion, all[0].Bad.Reason} {
+		if s == "" || disk.CheckKey(s) != nil {
+			t.Errorf("%q", s)
 		}
 	}
 }

@@ -152,6 +152,8 @@ func parseManifest(raw []byte) (*manifest, error) {
 	case !disk.ValidID(r.ID), r.Parent != "" && !disk.ValidID(r.Parent), r.Bytes < 0, r.Entries < 0:
 		return nil, errors.New("the generation's description is damaged")
 	}
+	// They are shown on terminals.
+	out.record.Builder, out.record.BuildkitVersion = disk.CleanKey(out.record.Builder), disk.CleanKey(out.record.BuildkitVersion)
 	if err := out.readInline(m.Annotations[wire.AnnotationDiskInline]); err != nil {
 		return nil, err
 	}

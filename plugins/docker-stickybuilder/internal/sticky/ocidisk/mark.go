@@ -57,6 +57,7 @@ func (d *Disk) mark(ctx context.Context, l disk.Lineage, id string) (*disk.Bad, 
 	if json.Unmarshal(raw, &m) == nil {
 		_ = json.Unmarshal([]byte(m.Annotations[wire.AnnotationDiskMark]), bad)
 	}
+	bad.Reason = disk.CleanKey(bad.Reason)
 	return bad, nil
 }
 

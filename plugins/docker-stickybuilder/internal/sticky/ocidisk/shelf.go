@@ -183,7 +183,7 @@ func (d *Disk) Hold(ctx context.Context, l disk.Lineage, id string) (string, *du
 	defer busy.Close()
 	m, err := d.generation(ctx, l, g)
 	if err == nil {
-		err = d.restore(ctx, m, progress.Discard.Step(""))
+		err = spoilt(l, m, d.restore(ctx, m, progress.Discard.Step("")))
 	}
 	if err != nil {
 		return "", nil, fmt.Errorf("fetching generation %s: %w", id, d.explain(err))
