@@ -2,6 +2,7 @@ package layer
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -126,7 +127,7 @@ func (m *merger) takes(old *node, above []string, name string) {
 // recreated tells of directories that the layer's whiteouts emptied and its entries
 // made again.
 func (m *merger) recreated() {
-	for _, p := range m.emptied {
+	for _, p := range slices.Sorted(maps.Keys(m.emptied)) {
 		n := m.root
 		for _, part := range parts(p) {
 			if n = n.children[part]; n == nil {

@@ -77,7 +77,7 @@ type merger struct {
 	auxiliary map[string]*Inode
 	// emptied are the directories with something in them that the layer's
 	// whiteouts hid, bareParents those that an [Ambiguity] has told of.
-	emptied     []string
+	emptied     map[string]bool
 	bareParents map[string]bool
 	// files are the paths where the layer has taken away a lower layer's file.
 	files map[string]bool
@@ -87,7 +87,7 @@ type merger struct {
 
 func (m *merger) apply(layer int, c *Changeset) error {
 	m.layer, m.directories, m.auxiliary = layer, map[string]bool{}, map[string]*Inode{}
-	m.emptied, m.bareParents, m.files = nil, map[string]bool{}, map[string]bool{}
+	m.emptied, m.bareParents, m.files = map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for _, r := range c.records {
 		if r.node != nil {
 			r.node.Source.Layer = int32(layer)
@@ -168,7 +168,7 @@ func (m *merger) hide(records []record) error {
 		if dir != nil {
 			name := path.Base(r.path)
 			if old := dir.children[name]; old != nil && len(old.children) > 0 {
-				m.emptied = append(m.emptied, path.Join(strings.Join(at, "/"), name))
+				m.emptied[path.Join(strings.Join(at, "/"), name)] = true
 			}
 			m.takes(dir.children[name], at, name)
 			m.tell(dir.children[name], at, name, Deleted)
@@ -190,7 +190,7 @@ func (m *merger) record(r record, below map[string]*Inode) error {
 		if err != nil {
 			return err
 		}
-		if own := dir.children[path.Base(r.path)]; own != nil && !slices.Contains(m.emptied, r.path) {
+		if own := dir.children[path.Base(r.path)]; own != nil && !m.emptied[r.path] {
 			m.ambiguous(Recreated, r.path)
 		}
 		return nil
