@@ -48,7 +48,7 @@ func (b *Bed) wrapPodman(dir string) (path string, err error) {
 	for i, arg := range argv {
 		argv[i] = shellQuote(arg)
 	}
-	script := fmt.Sprintf("#!/bin/sh\nLD_LIBRARY_PATH=%s CONTAINERS_CONF=%s exec %s \"$@\"\n", shellQuote(libraries(dir)), shellQuote(config), strings.Join(argv, " "))
+	script := fmt.Sprintf("#!/bin/sh\nunset DOCKER_CONFIG # it reads that too, and fails without a config.json\nLD_LIBRARY_PATH=%s CONTAINERS_CONF=%s exec %s \"$@\"\n", shellQuote(libraries(dir)), shellQuote(config), strings.Join(argv, " "))
 	path = filepath.Join(data, "podman")
 	return path, writeFile(path, []byte(script), 0o755)
 }

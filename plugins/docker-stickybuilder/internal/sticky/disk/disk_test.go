@@ -9,13 +9,15 @@ import (
 )
 
 func TestID(t *testing.T) {
-	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.FixedZone("", 3600))
+	at := time.Date(2026, 1, 2, 3, 4, 5, 678901234, time.FixedZone("", 3600))
 	id := NewID(at, []byte("jklmnopq"))
-	if id != "20260102T020405Z-6a6b6c6d6e6f" || !ValidID(id) {
+	if id != "20260102T020405Z-a5bf56a6b6c6" || !ValidID(id) {
 		t.Errorf("%s", id)
 	}
-	if later := NewID(at.Add(time.Second), make([]byte, 6)); later <= id {
-		t.Errorf("%s sorts before %s", later, id)
+	for _, d := range []time.Duration{time.Microsecond, time.Millisecond, time.Second, time.Hour} {
+		if later := NewID(at.Add(d), make([]byte, 6)); later <= id {
+			t.Errorf("%s sorts before %s", later, id)
+		}
 	}
 	for _, bad := range []string{"", "..", "../../etc", id + "/..", id + "\n", strings.ToUpper(id)} {
 		if ValidID(bad) {
