@@ -189,7 +189,7 @@ func TestFullInsideAPoolInAFile(t *testing.T) {
 	before := j.allocated()
 	j.upNamed("other", "--read-only", "--no-use") // keeps the pool mounted
 	j.upNamed("sticky")
-	fill(t, filepath.Join(j.pool, "mnt", "ballast"), 50<<20)
+	fill(t, filepath.Join(j.pool, "mnt", "ballast"), 20<<20)
 	if err := j.build("-f", "fill.Dockerfile"); err == nil || !strings.Contains(err.Error(), "no space left") {
 		t.Errorf("%v", err)
 	}
@@ -197,7 +197,7 @@ func TestFullInsideAPoolInAFile(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	_, err := j.run("docker-stickybuilder", "up", "--disk", "dir:"+j.pool, "--key", "k")
-	if err == nil || !strings.Contains(err.Error(), "not enough space") || !strings.Contains(err.Error(), "hint: collect garbage") {
+	if err == nil || !strings.Contains(err.Error(), "not enough space") || !strings.Contains(err.Error(), "disk gc --keep 1") {
 		t.Errorf("on a full disk: %v", err)
 	}
 	if err := os.Remove(filepath.Join(j.pool, "mnt", "ballast")); err != nil {

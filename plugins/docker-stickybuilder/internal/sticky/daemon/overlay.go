@@ -59,11 +59,13 @@ func explainOverlay(dir string, err error) error {
 	switch {
 	case err == nil, errors.Is(err, fs.ErrNotExist):
 		return nil // somebody tidies there at the same time
+	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
+		return nil // nothing is known, and whether there is space is another question
 	case errors.Is(err, unix.ENODEV):
 		return fault.Hint(fmt.Errorf("%w: the kernel does not have it: %w", ErrNoOverlay, unix.ENODEV), "load it: modprobe overlay%s", otherwise)
 	case errors.Is(err, fs.ErrPermission):
 		return fault.Hint(fmt.Errorf("%w: it may not be mounted: %w", ErrNoOverlay, unix.EPERM), "in a container, have it run with --privileged%s", otherwise)
-	case errors.Is(err, unix.EROFS), errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
+	case errors.Is(err, unix.EROFS):
 		return fmt.Errorf("trying overlayfs in %s: %w", dir, err)
 	case errors.As(err, &errno):
 		err = errno // without the command that mounts

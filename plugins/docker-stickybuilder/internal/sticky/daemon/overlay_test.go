@@ -48,13 +48,13 @@ func TestExplainOverlay(t *testing.T) {
 			t.Errorf("%v: hint %q", c.err, hint)
 		}
 	}
-	for _, err := range []error{nil, &os.PathError{Op: "mkdir", Path: "/d", Err: unix.ENOENT}} {
+	for _, err := range []error{nil, &os.PathError{Op: "mkdir", Path: "/d", Err: unix.ENOENT}, unix.ENOSPC} {
 		if got := explainOverlay("/d", err); got != nil {
 			t.Errorf("%v: %v", err, got)
 		}
 	}
-	if err := explainOverlay("/d", unix.ENOSPC); err == nil || errors.Is(err, ErrNoOverlay) {
-		t.Errorf("a full disk: %v", err)
+	if err := explainOverlay("/d", unix.EROFS); err == nil || errors.Is(err, ErrNoOverlay) {
+		t.Errorf("a read-only disk: %v", err)
 	}
 }
 

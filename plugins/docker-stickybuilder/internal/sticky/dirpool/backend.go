@@ -25,6 +25,8 @@ type backend interface {
 	seal(root string) error
 	// remove removes a root; one that does not exist is no error.
 	remove(root string) error
+	// reclaim waits a while for removed roots to have given their space back.
+	reclaim(ctx context.Context, dir string) error
 }
 
 // probe finds the cheapest backend for the filesystem that holds dir.
@@ -90,6 +92,8 @@ func (f files) method(string) string     { return f.name }
 func (f files) create(dst string) error  { return os.Mkdir(dst, 0o700) }
 func (f files) seal(string) error        { return nil }
 func (f files) remove(root string) error { return os.RemoveAll(root) }
+
+func (f files) reclaim(context.Context, string) error { return nil } // it is free at once
 
 func (f files) clone(ctx context.Context, dst, src string, progress func(int64, int64)) (tree.Size, error) {
 	if err := f.create(dst); err != nil {

@@ -7,10 +7,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/imagefs"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/tree"
 )
 
@@ -76,6 +78,10 @@ func (snapshots) remove(root string) error {
 		return nil
 	}
 	return err
+}
+
+func (snapshots) reclaim(ctx context.Context, dir string) error {
+	return imagefs.Settle(ctx, dir, 10*time.Second)
 }
 
 // Numbers and structure from linux/btrfs.h.

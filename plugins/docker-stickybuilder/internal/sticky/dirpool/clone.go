@@ -21,7 +21,7 @@ import (
 // nothing is left.
 //
 // A head that does not fit gives disk.ErrNoSpace before anything is copied.
-func (p *Pool) Clone(ctx context.Context, l, from disk.Lineage, id string, step progress.Step) (_ *disk.Working, _ *durable.Lock, err error) {
+func (p *Pool) Clone(ctx context.Context, l, from disk.Lineage, id string, step progress.Step) (w *disk.Working, lock *durable.Lock, err error) {
 	defer func() {
 		if errors.Is(err, errNoSpace) && !errors.Is(err, disk.ErrNoSpace) {
 			err = fault.Hint(fmt.Errorf("%w: %w", disk.ErrNoSpace, err), "collect garbage: docker stickybuilder disk gc --keep 1; or name a pool elsewhere with --disk dir:PATH")
@@ -36,6 +36,18 @@ func (p *Pool) Clone(ctx context.Context, l, from disk.Lineage, id string, step 
 	if err := p.makeRoom(ctx, p.room); err != nil {
 		return nil, nil, err
 	}
+	w, lock, err = p.clone(ctx, l, from, id, step)
+	if errors.Is(err, errNoSpace) && !errors.Is(err, disk.ErrNoSpace) {
+		// What was removed a moment ago may still be on its way out, and is not among
+		// what a filesystem says that it has not got.
+		if reclaimed := errors.Join(p.tidy(ctx, p.options.Wait), p.backend.reclaim(ctx, p.dir)); reclaimed == nil {
+			return p.clone(ctx, l, from, id, step)
+		}
+	}
+	return w, lock, err
+}
+
+func (p *Pool) clone(ctx context.Context, l, from disk.Lineage, id string, step progress.Step) (_ *disk.Working, _ *durable.Lock, err error) {
 	resets, err := p.resets(l) // before the head is read, so that no reset is missed
 	if err != nil {
 		return nil, nil, err

@@ -132,6 +132,9 @@ func (p *Pool) makeRoom(ctx context.Context, fits func() error) error {
 	if err := p.tidy(ctx, p.options.Wait); err != nil {
 		return err
 	}
+	if err := p.backend.reclaim(ctx, p.dir); err != nil {
+		return err
+	}
 	return fits()
 }
 

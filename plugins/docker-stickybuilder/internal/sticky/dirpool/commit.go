@@ -128,7 +128,15 @@ func (p *Pool) contend(w *disk.Working, g disk.Generation, rule disk.Rule, confl
 
 // Discard moves the working copy into the trash. One that is gone already is no error.
 func (p *Pool) Discard(ctx context.Context, w *disk.Working) error {
-	if err := p.toss(ctx, p.work(w.ID)); err != nil {
+	err := p.toss(ctx, p.work(w.ID))
+	if errors.Is(err, errNoSpace) {
+		// A rename takes space too, of which a removal has a reserve. The root goes
+		// first, and without it the copy is nothing that anybody could commit.
+		if err = p.removeTree(ctx, p.work(w.ID)); err == nil {
+			err = p.backend.reclaim(ctx, p.dir)
+		}
+	}
+	if err != nil {
 		return fmt.Errorf("discarding the working copy %s: %w", w.ID, err)
 	}
 	return nil

@@ -89,6 +89,7 @@ func mountOnce(ctx context.Context, path, mountpoint string) error {
 	fs := &FS{image: path, mountpoint: mountpoint}
 	err := fs.mount(ctx)
 	if err == nil {
+		widened := widenMetadata(mountpoint)
 		// Whatever looks at new mounts may keep it busy for a moment.
 		for range 50 {
 			if err = unix.Unmount(mountpoint, unix.UMOUNT_NOFOLLOW); !errors.Is(err, unix.EBUSY) || ctx.Err() != nil {
@@ -96,6 +97,7 @@ func mountOnce(ctx context.Context, path, mountpoint string) error {
 			}
 			time.Sleep(20 * time.Millisecond)
 		}
+		err = errors.Join(widened, err)
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrImpossible, err)

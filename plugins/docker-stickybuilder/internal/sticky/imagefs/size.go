@@ -68,28 +68,7 @@ func resize(mountpoint string, size int64) error {
 // by how many bytes the file has become smaller.
 func (f *FS) Trim(ctx context.Context, wait time.Duration) (int64, error) {
 	before := allocated(f.image)
-	const poll = 50 * time.Millisecond
-	for waited := time.Duration(0); ; waited += poll {
-		// It also wakes up what removes them.
-		if err := f.commit(); err != nil {
-			return 0, err
-		}
-		left, err := orphans(f.mountpoint)
-		if err != nil {
-			return 0, err
-		}
-		if !left || waited >= wait {
-			break
-		}
-		select {
-		case <-ctx.Done():
-			return 0, context.Cause(ctx)
-		case <-time.After(poll):
-		}
-	}
-	// What the transaction that removed the last one has freed is free once that is
-	// committed.
-	if err := f.commit(); err != nil {
+	if err := Settle(ctx, f.mountpoint, wait); err != nil {
 		return 0, err
 	}
 	// struct fstrim_range: start, len, minlen.
@@ -100,9 +79,48 @@ func (f *FS) Trim(ctx context.Context, wait time.Duration) (int64, error) {
 	return max(0, before-allocated(f.image)), nil
 }
 
+// Settle waits until the btrfs that holds dir has the space again that removed
+// snapshots had, up to wait: the kernel takes them apart after the removal.
+func Settle(ctx context.Context, dir string, wait time.Duration) error {
+	const poll = 50 * time.Millisecond
+	for waited := time.Duration(0); ; waited += poll {
+		// It also wakes up what removes them.
+		if err := commit(dir); err != nil {
+			return err
+		}
+		left, err := orphans(dir)
+		if err != nil {
+			return err
+		}
+		if !left || waited >= wait {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(poll):
+		}
+	}
+	// What the transaction that removed the last one has freed is free once that is
+	// committed.
+	return commit(dir)
+}
+
+// widenMetadata moves the metadata of a new filesystem, for which mkfs.btrfs leaves
+// 8 MiB, into a chunk of the size that the kernel chooses, up to 1 GiB. Else data could
+// take all other chunks, and there would be no place for the metadata by which
+// anything is made, renamed or removed.
+func widenMetadata(mountpoint string) error {
+	// struct btrfs_ioctl_balance_args begins with flags.
+	const balanceMetadata = 1 << 2
+	var args [1024]byte
+	binary.NativeEndian.PutUint64(args[:], balanceMetadata)
+	return ioctl(mountpoint, "btrfs balance", 0xc4009420, unsafe.Pointer(&args)) // BTRFS_IOC_BALANCE_V2
+}
+
 // commit ends the present transaction.
-func (f *FS) commit() error {
-	return ioctl(f.mountpoint, "btrfs sync", 0x9408, nil) // BTRFS_IOC_SYNC
+func commit(dir string) error {
+	return ioctl(dir, "btrfs sync", 0x9408, nil) // BTRFS_IOC_SYNC
 }
 
 func allocated(path string) int64 {

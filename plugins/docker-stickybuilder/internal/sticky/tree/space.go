@@ -32,6 +32,9 @@ func Free(path string) (Space, error) {
 	if st.Files == 0 {
 		s.Inodes = -1
 	}
+	if st.Type == unix.BTRFS_SUPER_MAGIC {
+		s.Reserved = 0 // what btrfs counts as free beyond that is for metadata alone
+	}
 	return s, nil
 }
 
