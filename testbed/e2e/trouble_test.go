@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -115,11 +116,12 @@ func TestInterruptedEvidence(t *testing.T) {
 	b := newBuilder(t, t.TempDir())
 	b.up()
 	ref := pushed(t, b, "RUN echo done > /result\n")
-	for _, runner := range []string{"buildkit", "docker"} {
+	for i, runner := range []string{"buildkit", "docker"} {
 		records := t.TempDir()
-		run := start(t, "", "docker", "evidence", "run", ref, "--suite", suite(t, "'echo e2e-leak; sleep 300'"), "--runner", runner,
+		sleep := fmt.Sprintf("sleep 300.%d%d", os.Getpid(), i) // nobody else's
+		run := start(t, "", "docker", "evidence", "run", ref, "--suite", suite(t, "'echo e2e-leak; "+sleep+"'"), "--runner", runner,
 			"--builder", b.name, "--record-dir", records)
-		waitForProcess(t, "sleep 300")
+		waitForProcess(t, sleep)
 		run.interrupt()
 		if status := run.wait(); status != 130 {
 			t.Errorf("%s: status %d, want 130\n%s", runner, status, run.stderr())

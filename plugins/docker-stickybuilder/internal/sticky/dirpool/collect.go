@@ -15,6 +15,7 @@ import (
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disk"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/durable"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/mounts"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/tree"
 )
 
 // Generations lists the ids of a lineage's generations, the oldest first.
@@ -116,8 +117,18 @@ func (p *Pool) Sweep(ctx context.Context) (int, error) {
 }
 
 // Tidy takes apart what is in the trash, unless another process is at it. Commit,
-// Discard and Sweep only move things there, since this can take seconds.
-func (p *Pool) Tidy(ctx context.Context) error { return p.tidy(ctx, 0) }
+// Discard and Sweep only move things there, since this can take seconds. Where space
+// is short it waits a while for what that gives back.
+func (p *Pool) Tidy(ctx context.Context) error {
+	if err := p.tidy(ctx, 0); err != nil {
+		return err
+	}
+	const short = 1 << 30
+	if space, err := tree.Free(p.dir); err != nil || space.Bytes > short {
+		return err
+	}
+	return p.backend.reclaim(ctx, p.dir)
+}
 
 // makeRoom tidies, or waits for another process that does, if there is none for what
 // fits reports.
