@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/durable"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/tree"
 )
 
@@ -93,7 +94,8 @@ func (f files) create(dst string) error  { return os.Mkdir(dst, 0o700) }
 func (f files) seal(string) error        { return nil }
 func (f files) remove(root string) error { return os.RemoveAll(root) }
 
-func (f files) reclaim(context.Context, string) error { return nil } // it is free at once
+// The space of removed files is there when the log says so.
+func (f files) reclaim(_ context.Context, dir string) error { return durable.SyncFilesystem(dir) }
 
 func (f files) clone(ctx context.Context, dst, src string, progress func(int64, int64)) (tree.Size, error) {
 	if err := f.create(dst); err != nil {

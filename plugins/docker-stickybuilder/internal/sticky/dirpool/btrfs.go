@@ -81,7 +81,7 @@ func (snapshots) remove(root string) error {
 }
 
 func (snapshots) reclaim(ctx context.Context, dir string) error {
-	return imagefs.Settle(ctx, dir, 10*time.Second)
+	return imagefs.Reclaim(ctx, dir, 10*time.Second)
 }
 
 // Numbers and structure from linux/btrfs.h.

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disk"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/durable"
@@ -36,17 +37,23 @@ func (p *Pool) Clone(ctx context.Context, l, from disk.Lineage, id string, step 
 	if err := p.makeRoom(ctx, p.room); err != nil {
 		return nil, nil, err
 	}
-	w, lock, err = p.clone(ctx, l, from, id, step)
-	if errors.Is(err, errNoSpace) && !errors.Is(err, disk.ErrNoSpace) {
-		// What was removed a moment ago may still be on its way out, and is not among
-		// what a filesystem says that it has not got.
-		if reclaimed := errors.Join(p.tidy(ctx, p.options.Wait), p.backend.reclaim(ctx, p.dir)); reclaimed == nil {
-			return p.clone(ctx, l, from, id, step)
+	// What was removed a moment ago counts as free before it can be used: btrfs and
+	// xfs take it apart in the background.
+	const tries, pause = 10, 100 * time.Millisecond
+	for n := 1; ; n++ {
+		w, lock, err = p.clone(ctx, l, from, id, step)
+		full := errors.Is(err, errNoSpace) && !errors.Is(err, disk.ErrNoSpace)
+		if !full || n == tries || ctx.Err() != nil {
+			return w, lock, err
 		}
+		if err := errors.Join(p.tidy(ctx, p.options.Wait), p.backend.reclaim(ctx, p.dir)); err != nil {
+			return nil, nil, err
+		}
+		time.Sleep(pause)
 	}
-	return w, lock, err
 }
 
+// clone is Clone, once.
 func (p *Pool) clone(ctx context.Context, l, from disk.Lineage, id string, step progress.Step) (_ *disk.Working, _ *durable.Lock, err error) {
 	resets, err := p.resets(l) // before the head is read, so that no reset is missed
 	if err != nil {
@@ -67,7 +74,7 @@ func (p *Pool) clone(ctx context.Context, l, from disk.Lineage, id string, step 
 		if err != nil {
 			lock.Close()
 			// Not the command's context: it may be what failed.
-			err = errors.Join(err, p.remove(context.WithoutCancel(ctx), dir))
+			err = errors.Join(err, p.removeCopy(context.WithoutCancel(ctx), dir))
 		}
 	}()
 	w := &disk.Working{ID: id, Root: filepath.Join(dir, "root"), Lineage: l, Resets: resets, Backing: p.backing()}

@@ -238,6 +238,26 @@ func (p *Pool) removeTree(_ context.Context, dir string) error {
 	return os.RemoveAll(dir)
 }
 
+// removeCopy removes a working copy, on a full filesystem too.
+func (p *Pool) removeCopy(ctx context.Context, dir string) error {
+	err := p.remove(ctx, dir)
+	if errors.Is(err, errNoSpace) {
+		err = p.removeInPlace(ctx, dir)
+	}
+	return err
+}
+
+// removeInPlace is for a working copy on a filesystem so full that it cannot be tossed:
+// a rename takes space, and of that removals have a reserve. The root goes first,
+// without which the copy is nothing that anybody could commit. It waits a while for
+// the space.
+func (p *Pool) removeInPlace(ctx context.Context, dir string) error {
+	if err := p.removeTree(ctx, dir); err != nil {
+		return err
+	}
+	return p.backend.reclaim(ctx, p.dir)
+}
+
 // unmounted fails if anything is mounted below dir. One that is gone has nothing.
 func unmounted(dir string) error {
 	points, err := mounts.Below(dir)

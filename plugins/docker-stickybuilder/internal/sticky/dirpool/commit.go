@@ -130,11 +130,7 @@ func (p *Pool) contend(w *disk.Working, g disk.Generation, rule disk.Rule, confl
 func (p *Pool) Discard(ctx context.Context, w *disk.Working) error {
 	err := p.toss(ctx, p.work(w.ID))
 	if errors.Is(err, errNoSpace) {
-		// A rename takes space too, of which a removal has a reserve. The root goes
-		// first, and without it the copy is nothing that anybody could commit.
-		if err = p.removeTree(ctx, p.work(w.ID)); err == nil {
-			err = p.backend.reclaim(ctx, p.dir)
-		}
+		err = p.removeInPlace(ctx, p.work(w.ID))
 	}
 	if err != nil {
 		return fmt.Errorf("discarding the working copy %s: %w", w.ID, err)

@@ -73,7 +73,7 @@ func (p *Pool) mount() (err error) {
 		return err
 	}
 	p.dir = at
-	return p.makeDirs()
+	return errors.Join(p.makeDirs(), p.makeLocks())
 }
 
 // ReleaseIdle unmounts the pools in files that processes which were killed have left

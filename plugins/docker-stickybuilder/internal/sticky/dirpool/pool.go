@@ -184,7 +184,10 @@ func (p *Pool) create() (poolFile, error) {
 			return f, err
 		}
 	}
-	return f, durable.WriteJSON(filepath.Join(p.home, "pool.json"), f, 0o600)
+	if err := durable.WriteJSON(filepath.Join(p.home, "pool.json"), f, 0o600); err != nil || f.Image {
+		return f, err
+	}
+	return f, p.makeLocks()
 }
 
 // unmake removes the directories of a pool that was never one, as far as they are
@@ -205,6 +208,19 @@ func (p *Pool) makeDirs() error {
 		if err := os.MkdirAll(p.file(d), 0o700); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// makeLocks makes the files that a full filesystem would have no room for, and
+// without which nothing could be removed from it.
+func (p *Pool) makeLocks() error {
+	for _, name := range []string{"lock", "trash.lock"} {
+		f, err := os.OpenFile(p.file(name), os.O_CREATE|os.O_RDWR|unix.O_CLOEXEC, 0o600)
+		if err != nil {
+			return err
+		}
+		f.Close()
 	}
 	return nil
 }

@@ -36,7 +36,7 @@ func (p *Pool) Snapshot(ctx context.Context, w *disk.Working, id string, pause d
 	defer func() {
 		if err != nil {
 			lock.Close()
-			err = errors.Join(err, p.remove(context.WithoutCancel(ctx), dir))
+			err = errors.Join(err, p.removeCopy(context.WithoutCancel(ctx), dir))
 		}
 	}()
 	twin := *w

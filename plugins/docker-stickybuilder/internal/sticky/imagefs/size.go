@@ -68,7 +68,7 @@ func resize(mountpoint string, size int64) error {
 // by how many bytes the file has become smaller.
 func (f *FS) Trim(ctx context.Context, wait time.Duration) (int64, error) {
 	before := allocated(f.image)
-	if err := Settle(ctx, f.mountpoint, wait); err != nil {
+	if err := Reclaim(ctx, f.mountpoint, wait); err != nil {
 		return 0, err
 	}
 	// struct fstrim_range: start, len, minlen.
@@ -79,9 +79,9 @@ func (f *FS) Trim(ctx context.Context, wait time.Duration) (int64, error) {
 	return max(0, before-allocated(f.image)), nil
 }
 
-// Settle waits until the btrfs that holds dir has the space again that removed
+// Reclaim waits until the btrfs that holds dir has the space again that removed
 // snapshots had, up to wait: the kernel takes them apart after the removal.
-func Settle(ctx context.Context, dir string, wait time.Duration) error {
+func Reclaim(ctx context.Context, dir string, wait time.Duration) error {
 	const poll = 50 * time.Millisecond
 	for waited := time.Duration(0); ; waited += poll {
 		// It also wakes up what removes them.
