@@ -54,6 +54,10 @@ index all images are repacked, or those that --platform chooses; attestations
 follow their images. Nothing appears under the name of DEST before all of it is
 there and has been compared. An archive that is DEST is written anew.
 
+Of several layers, the two lowest are smaller than --target-size: a third of it, and
+two thirds. Engines download three at a time; so one is there after the other, and
+unpacking need not wait for three at once.
+
 Layers are zstd, which engines before Docker 23 do not read; into docker-archive://
 and into such engines they are gzip. Engines without the containerd image store
 hold one platform of an image, by default their own.

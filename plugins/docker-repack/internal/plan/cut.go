@@ -15,16 +15,19 @@ const (
 	// reach is how far from its share of the whole a layer may end, to either side,
 	// in favour of a better seam.
 	reach = 0.03
+	// downloads is how many layers engines download at a time: max-concurrent-downloads
+	// of dockerd and containerd.
+	downloads = 3
 )
 
 // cut splits the units, which are in sequence, into layers of about target bytes.
-// None is empty, unless there are no units at all. Units larger than a layer get
-// one of their own, the smallest first.
+// None is empty, unless there are no units at all. There are so many layers below
+// them. Units larger than a layer get one of their own, the smallest first.
 //
 // Those layers come after the even ones, for what takes long to download should not
 // keep the unpacking of others waiting (Johnson's rule); but not at the very top,
 // where the layer is that each change of a directory changes.
-func cut(units []*Unit, target float64) []Layer {
+func cut(units []*Unit, target float64, below int) []Layer {
 	var huge []Layer
 	var small []*Unit
 	for _, u := range units {
@@ -38,7 +41,7 @@ func cut(units []*Unit, target float64) []Layer {
 	if len(small) == 0 && len(huge) > 0 {
 		return huge
 	}
-	out := even(small, target)
+	out := even(small, target, below)
 	last := len(out) - 1
 	return slices.Concat(out[:last], huge, out[last:])
 }
@@ -61,6 +64,18 @@ func share(total, target, slack float64) float64 {
 	return target
 }
 
+// stagger is the size of one of the lowest layers, or 0 for none of them. Downloads
+// share the link: layers of one size that begin together are there together, and
+// their unpacking waits for all of them, again and again, and once more at the end.
+// With a third of the target, two thirds, and then whole ones, one is there after
+// the other.
+func stagger(target float64, below int) float64 {
+	if below >= downloads-1 {
+		return 0
+	}
+	return target * float64(below+1) / downloads
+}
+
 // An end is where a layer may end: before which unit, and what the layer and the
 // list of waiting units have until there.
 type end struct {
@@ -76,10 +91,11 @@ func (e *end) offer(f end) {
 	}
 }
 
-// even splits units into runs of about equal cost that end at good seams. What is
-// left is shared out anew for each layer. A unit that would take a layer beyond its
-// share waits for the next one while smaller ones still fit.
-func even(units []*Unit, target float64) []Layer {
+// even splits units into runs of about equal cost that end at good seams, but for
+// the lowest of the image. What is left is shared out anew for each layer. A unit
+// that would take a layer beyond its share waits for the next one while smaller
+// ones still fit.
+func even(units []*Unit, target float64, below int) []Layer {
 	left := 0.0
 	for _, u := range units {
 		left += u.Cost
@@ -92,11 +108,17 @@ func even(units []*Unit, target float64) []Layer {
 			out = append(out, Layer{Units: units})
 			break
 		}
-		allowed = tolerance - 1 - reach
-		// What a seam takes less of, the others get.
-		others := math.Round(left/size) - 1
+		least := 0.0
+		if low := stagger(target, below+len(out)); low > 0 {
+			size = low
+		} else {
+			allowed = tolerance - 1 - reach
+			// What a seam takes less of, the others get.
+			others := math.Round(left/size) - 1
+			least = left - others*target*(1+allowed)
+		}
 		var l Layer
-		l.Units, units = fill(units, size, left-others*target*(1+allowed))
+		l.Units, units = fill(units, size, least)
 		left -= l.Cost()
 		out = append(out, l)
 	}

@@ -63,7 +63,7 @@ func (p *Plan) Stats() Stats {
 }
 
 // Make divides what of the tree's units is not kept among layers of about the
-// target size, all of a tier of about one size.
+// target size, all of a tier of about one size, but for the lowest of the image.
 func Make(tree *layer.Tree, all []*Unit, opts Options) *Plan {
 	if opts.MaxLayers == 0 {
 		opts.MaxLayers = DefaultMaxLayers
@@ -90,14 +90,14 @@ func Make(tree *layer.Tree, all []*Unit, opts Options) *Plan {
 // there.
 func (p *Plan) lay(units []*Unit, target float64) []Layer {
 	if p.Kept.len() == 0 {
-		return divide(units, target)
+		return divide(units, target, p.Kept.len())
 	}
 	total := 0.0
 	for _, u := range units {
 		total += u.Cost
 	}
 	if total > target*tolerance {
-		return divide(units, target)
+		return divide(units, target, p.Kept.len())
 	}
 	if len(units) == 0 && len(p.Kept.hide) == 0 && len(p.Kept.restate) == 0 {
 		return nil
@@ -105,8 +105,9 @@ func (p *Plan) lay(units []*Unit, target float64) []Layer {
 	return []Layer{{Units: slices.Clone(units)}}
 }
 
-// divide cuts each tier on its own, unless it is too small for that.
-func divide(all []*Unit, target float64) []Layer {
+// divide cuts each tier on its own, unless it is too small for that. There are so
+// many layers below.
+func divide(all []*Unit, target float64, below int) []Layer {
 	seq := slices.Clone(all)
 	slices.SortStableFunc(seq, sequence)
 	var out []Layer
@@ -119,7 +120,7 @@ func divide(all []*Unit, target float64) []Layer {
 			}
 			end, size = next, size+more
 		}
-		out = append(out, cut(seq[start:end], target)...)
+		out = append(out, cut(seq[start:end], target, below+len(out))...)
 		start = end
 	}
 	if len(out) == 0 {

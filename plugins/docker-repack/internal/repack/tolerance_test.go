@@ -53,15 +53,16 @@ func toolchain(t testing.TB, most int64) []byte {
 	return b.Bytes()
 }
 
-// Layers have the target size, compressed as they are in the end: all but the last
-// one, which has what is left, are within a tenth of it. That is so where content
+// Layers have the target size, compressed as they are in the end: all but the two
+// lowest, which are to have thirds of it, and the last one, which has what is left, are
+// planned within a tenth of it, and come out within an eighth. That is so where content
 // is alike, as here; docs/design/007-layer-planning.md tells how far estimates are
 // off elsewhere. This keeps them from becoming worse.
 func TestLayersHaveTheTargetSize(t *testing.T) {
 	if testing.Short() {
 		t.Skip("compresses 40 MB a few times")
 	}
-	const target, tolerance = 2_000_000, 0.1
+	const target, tolerance = 2_000_000, 0.125
 	host := newRegistry(t)
 	push(t, host+"/go", makeImage(t, "linux/amd64", toolchain(t, 20<<20)))
 	r := run(t, host+"/go", host+"/go:out", repack.Options{TargetSize: target, Jobs: 2, Analyze: true})
@@ -70,16 +71,17 @@ func TestLayersHaveTheTargetSize(t *testing.T) {
 		t.Errorf("only %d layers", len(layers))
 	}
 	for i, l := range layers {
-		planned, real := float64(l.PredictedBytes)/target-1, float64(l.Bytes)/target-1
-		t.Logf("layer %d: %d bytes, %+.1f %% of the target, planned %+.1f %%", i, l.Bytes, 100*real, 100*planned)
+		want := target * min(float64(i+1)/3, 1)
+		planned, real := float64(l.PredictedBytes)/want-1, float64(l.Bytes)/want-1
+		t.Logf("layer %d: %d bytes, %+.1f %% of its target, planned %+.1f %%", i, l.Bytes, 100*real, 100*planned)
 		if l.Indivisible || (i == len(layers)-1 && planned < 0) {
 			continue
 		}
 		if math.Abs(planned) > 0.1 {
-			t.Errorf("layer %d of %d is planned with %d bytes, the target is %d", i, len(layers), l.PredictedBytes, target)
+			t.Errorf("layer %d of %d is planned with %d bytes, its target is %.0f", i, len(layers), l.PredictedBytes, want)
 		}
 		if math.Abs(real) > tolerance {
-			t.Errorf("layer %d of %d has %d bytes, the target is %d", i, len(layers), l.Bytes, target)
+			t.Errorf("layer %d of %d has %d bytes, its target is %.0f", i, len(layers), l.Bytes, want)
 		}
 	}
 }
