@@ -3,6 +3,7 @@ package cmd
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"github.com/docker/cli/cli/command"
 	"github.com/docker/go-units"
@@ -113,6 +114,9 @@ func (f *choiceFlags) spec(h sticky.Host) (string, error) {
 	if err == nil && spec == disk.None {
 		return "", cliplugin.Usage(fault.Hint(sticky.ErrNoDisk, "name one that is: --disk dir:PATH or oci:REGISTRY/REPO"))
 	}
+	if err == nil && isVolume(spec) {
+		return "", cliplugin.Usage(noGenerations(spec))
+	}
 	return spec, err
 }
 
@@ -136,6 +140,12 @@ func (f *choiceFlags) choice(ctx context.Context, h sticky.Host, args []string) 
 		c.DefaultKey, c.DefaultRef = s.key, s.ref
 	}
 	return c, nil
+}
+
+// noGenerations says what there is instead.
+func noGenerations(spec string) error {
+	_, name, _ := strings.Cut(spec, ":")
+	return fault.Hint(sticky.ErrNoGenerations, "look at it: docker volume inspect %s; remove it with all that is in it: docker stickybuilder disk rm --all --disk %s", name, spec)
 }
 
 // listed is the disk as completion sees it: nothing if it cannot be read.

@@ -51,11 +51,11 @@ of a disk in a registry an upload is begun and cancelled.
 		RunE: func(cmd *cobra.Command, _ []string) error { return runDoctor(cmd.Context(), dockerCLI, o) },
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.disk, "disk", "", `Disk to look at, "dir:PATH", "oci:REGISTRY/REPO" or "none" (default: the pool in the state directory)`)
+	f.StringVar(&o.disk, "disk", "", `Disk to look at, "dir:PATH", "oci:REGISTRY/REPO", "volume:NAME" or "none" (default: the pool in the state directory)`)
 	f.StringVar(&o.buildkitd, "buildkitd", "", "buildkitd to look at (default: the one on PATH)")
 	f.StringArrayVar(&o.options, "driver-opt", nil, `As of up: "image=…" is the image to try`)
 	o.output.AddTo(cmd, "Print only the driver that up would choose")
-	_ = cmd.RegisterFlagCompletionFunc("disk", cobra.FixedCompletions(append(diskSchemes, disk.None), cobra.ShellCompDirectiveNoSpace))
+	_ = cmd.RegisterFlagCompletionFunc("disk", cobra.FixedCompletions(allDisks, cobra.ShellCompDirectiveNoSpace))
 	_ = cmd.RegisterFlagCompletionFunc("driver-opt", cobra.FixedCompletions([]string{"image="}, cobra.ShellCompDirectiveNoSpace|cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
@@ -84,7 +84,12 @@ func runDoctor(ctx context.Context, dockerCLI command.Cli, o doctorOptions) erro
 	}
 	look := doctor.Options{
 		Path: h.Path, IsRoot: h.IsRoot, Overlay: h.Overlay, Buildkitd: o.buildkitd, Disk: spec, Home: h.Home(spec), Image: options["image"],
-		Engine: dockerCLI.DockerEndpoint().Host, Keychain: h.Keychain, UserAgent: h.UserAgent, CI: os.Getenv("CI") != "",
+		Engine: dockerCLI.DockerEndpoint().Host, Reach: h.Reach, Keychain: h.Keychain, UserAgent: h.UserAgent, CI: os.Getenv("CI") != "",
+	}
+	if isVolume(o.disk) {
+		if look.Engine, err = engineName(dockerCLI); err != nil {
+			return err
+		}
 	}
 	if program, args, err := buildkit.BuildxCommand(dockerCLI); err == nil {
 		look.Buildx = append([]string{program}, args...)

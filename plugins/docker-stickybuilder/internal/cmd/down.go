@@ -66,7 +66,9 @@ A head that was moved by "disk rollback" or "disk verify --mark" meanwhile stays
 
 BUILDX_BUILDER is set back in $GITHUB_ENV, or in the --env-file of "up".
 
-What "docker stickybuilder commit" has committed before stays, whatever is decided.
+What "docker stickybuilder commit" has committed before stays, whatever is decided. So does
+what was built on a docker volume: the decision is "keep" then, and its reason says what
+--commit would have done with a clone.
 
 Where there is a $GITHUB_STEP_SUMMARY the builds and the decision are appended to it,
 as "docker stickybuilder report --format markdown" shows them.

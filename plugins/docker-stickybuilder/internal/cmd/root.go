@@ -85,6 +85,7 @@ func host() (sticky.Host, error) {
 		IsRoot:  os.Geteuid() == 0, Overlay: daemon.CheckOverlay,
 		// The supervisor is not told of --config.
 		Environ:   append(os.Environ(), "DOCKER_CONFIG="+config.Dir()),
+		Reach:     reach,
 		Keychain:  credentials{},
 		UserAgent: "docker-stickybuilder/" + cliplugin.Version(),
 		Supervisor: func(name string) []string {

@@ -17,7 +17,6 @@ import (
 
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/builderstore"
-	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disk"
 	"github.com/dockerfactory/dockerfactory/shared/buildkit"
 	"github.com/dockerfactory/dockerfactory/shared/cliplugin"
 	"github.com/dockerfactory/dockerfactory/shared/fault"
@@ -64,6 +63,15 @@ docker login. The clone shares its blocks with the head. On btrfs it is a snapsh
 takes no time; elsewhere a new pool makes itself a btrfs in one sparse file, for which
 it needs mkfs.btrfs and a free loop device. Without these it is made file by file, and
 where the filesystem cannot share blocks either, it is a copy, and up says so.
+
+With --disk volume:NAME, the state is in a volume of the docker engine, which is made if
+there is none. It is for engines that are not on this machine, and needs no root here: the
+engine of the current docker context runs buildkitd, by the docker-container driver. A
+volume has no generations: what is built stays in it, whatever "down" decides about the
+builds, one builder at a time can use it, and it cannot be read-only. The decision is
+"keep". Its databases are checked before each use; one that is not sound is repaired, or
+removed and made anew. What no "up" has made, such as the volume of a builder of docker
+buildx, is used as well, but never removed.
 
 With --disk none there is no disk: the builder begins empty, in the state directory, and
 what it has built goes with it. The report tells what was built all the same.
@@ -148,6 +156,9 @@ default ~/.local/state/docker-stickybuilder.` + cliplugin.ExitStatusHelp(""),
   # A disk in a registry, for runners that come and go
   docker stickybuilder up --disk oci:ghcr.io/acme/disks
 
+  # On the engine of another machine, with a volume there
+  docker --context build1 stickybuilder up --disk volume:buildcache
+
   # A disk for the nightly builds alone that begins with what the branch has
   docker stickybuilder up --key acme/app-nightly --fallback acme/app
 
@@ -177,7 +188,7 @@ default ~/.local/state/docker-stickybuilder.` + cliplugin.ExitStatusHelp(""),
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.disk, "disk", "", `Disk to clone, "dir:PATH", "oci:REGISTRY/REPO" or "none" (default: the pool in the state directory)`)
+	f.StringVar(&o.disk, "disk", "", `Disk to clone, "dir:PATH" or "oci:REGISTRY/REPO"; "volume:NAME" or "none" (default: the pool in the state directory)`)
 	f.StringVar(&o.key, "key", "", "What jobs share a disk by, with the ref (default: the repository)")
 	f.StringVar(&o.ref, "ref", "", "Branch, tag or pull request (default: the one that is built)")
 	f.StringArrayVar(&o.fallback, "fallback", nil, "What to clone if the disk is new: KEY, KEY@REF or @REF (repeatable; default: the base and the default branch)")
@@ -195,7 +206,7 @@ default ~/.local/state/docker-stickybuilder.` + cliplugin.ExitStatusHelp(""),
 	f.DurationVar(&o.readyTimeout, "ready-timeout", 30*time.Second, "How long buildkitd may take to start")
 	display.AddFlag(cmd, &o.progress)
 	o.output.AddTo(cmd, "Print only the builder's name")
-	_ = cmd.RegisterFlagCompletionFunc("disk", cobra.FixedCompletions(append(diskSchemes, disk.None), cobra.ShellCompDirectiveNoSpace))
+	_ = cmd.RegisterFlagCompletionFunc("disk", cobra.FixedCompletions(allDisks, cobra.ShellCompDirectiveNoSpace))
 	_ = cmd.RegisterFlagCompletionFunc("config", cobra.FixedCompletions([]string{"toml"}, cobra.ShellCompDirectiveFilterFileExt))
 	o.completeLineages(cmd)
 	_ = cmd.RegisterFlagCompletionFunc("max-size", cobra.NoFileCompletions)
@@ -287,6 +298,12 @@ func (o upOptions) resolve(ctx context.Context, dockerCLI command.Cli, h sticky.
 	if err := o.checkFlags(up); err != nil {
 		return up, cliplugin.Usage(err)
 	}
+	if isVolume(up.Disk) {
+		var err error
+		if up.EngineName, err = engineName(dockerCLI); err != nil {
+			return up, err
+		}
+	}
 	if err := watch(o.watchPID, &up); err != nil {
 		return up, err
 	}
@@ -326,45 +343,6 @@ func (o upOptions) resolve(ctx context.Context, dockerCLI command.Cli, h sticky.
 	}
 	up.Use = &key
 	return up, nil
-}
-
-// checkFlags refuses what would be of no effect, as somebody may rely on it.
-func (o upOptions) checkFlags(up sticky.UpOptions) error {
-	if up.Driver == sticky.RemoteDriver {
-		for _, flag := range []string{"buildkitd", "config", "max-size", "allow-insecure-entitlement"} {
-			if o.changed(flag) {
-				return fmt.Errorf("--%s: a remote buildkitd is somebody else's, and configured there", flag)
-			}
-		}
-	}
-	if up.Disk == disk.None {
-		for _, flag := range []string{"key", "ref", "fallback", "keep", "read-only"} {
-			if o.changed(flag) {
-				return fmt.Errorf("--%s is for disks that are kept, and --disk none is not", flag)
-			}
-		}
-	}
-	return nil
-}
-
-// diskSchemes are those of disks that are kept.
-var diskSchemes = []string{disk.SchemeDir + ":", disk.SchemeOCI + ":"}
-
-func defaultDisk(h sticky.Host) string { return "dir:" + filepath.Join(string(h.State), "pool") }
-
-// diskSpec is the value of --disk with an absolute path.
-func diskSpec(value string) (string, error) {
-	spec, err := disk.ParseSpec(value)
-	if err != nil {
-		return "", cliplugin.Usage(err)
-	}
-	if spec.Scheme != disk.SchemeDir {
-		return spec.String(), nil
-	}
-	if spec.Path, err = filepath.Abs(spec.Path); err != nil {
-		return "", err
-	}
-	return spec.String(), nil
 }
 
 func upTable(w io.Writer, u *sticky.Upped) error {

@@ -113,6 +113,9 @@ func (h Host) ready(dir instance.Dir) (instance.Run, error) {
 	if inst.Diskless() {
 		return run, fault.Hint(ErrNoDisk, "end it, and bring one up with --disk dir:PATH or oci:REGISTRY/REPO")
 	}
+	if inst.Volume != nil {
+		return run, fault.Hint(ErrNoGenerations, "end it, and bring one up with --disk dir:PATH or oci:REGISTRY/REPO")
+	}
 	former, err := dir.LoadCommit()
 	if former != nil {
 		err = fault.Hint(errors.New("that is being done already, for a command that was interrupted"), "try again when it is done: see docker stickybuilder status %s", dir.Name())

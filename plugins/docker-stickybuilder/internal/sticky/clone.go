@@ -82,6 +82,9 @@ var nowhere = disk.Lineage{Key: "\nnothing"}
 
 // clone lends the working copy. notes say which fallbacks were passed over.
 func (h Host) clone(ctx context.Context, pool Disk, i *instance.Instance, o UpOptions, r progress.Reporter) (lock *durable.Lock, notes []string, err error) {
+	if i.Elsewhere() {
+		r = progress.Discard // it is a place for locks
+	}
 	err = progress.Do(r, "cloning disk "+i.Disk, func(step progress.Step) error {
 		own, before := i.Working.Lineage, traffic(pool)
 		from := nowhere
@@ -92,8 +95,11 @@ func (h Host) clone(ctx context.Context, pool Disk, i *instance.Instance, o UpOp
 		}
 		w, l, err := pool.Clone(ctx, own, from, i.Working.ID, step)
 		if err == nil {
-			if i.Diskless() {
+			switch {
+			case i.Diskless():
 				w.Clone.Why = "" // nobody is going to clone it
+			case i.Volume != nil:
+				w.Clone = i.Working.Clone
 			}
 			i.Working, lock = *w, l
 			i.Working.Clone.Traffic = traffic(pool).Since(before)

@@ -224,15 +224,18 @@ func (h Host) replaceSupervisor(ctx context.Context, dir instance.Dir, i *instan
 		return nil, nil, err
 	}
 	// The daemon dies with its supervisor; make sure that it has.
-	if _, err := run.Buildkitd.Stop(ctx, process.Rung{Signal: unix.SIGKILL, Wait: killedWait}); err != nil {
-		return nil, nil, err
+	if i.Volume == nil {
+		if _, err := run.Buildkitd.Stop(ctx, process.Rung{Signal: unix.SIGKILL, Wait: killedWait}); err != nil {
+			return nil, nil, err
+		}
 	}
-	if err := removeContainer(ctx, dir, i); err != nil {
+	clean, err := h.removeContainer(ctx, dir, i)
+	if err != nil {
 		return nil, nil, err
 	}
 	process.KillUsers(run.Namespace, i.Working.Root)
 	process.KillCgroup(dir.Cgroup())
-	e := ending{host: h, dir: dir, inst: i, run: run, policy: history.Policy(stop.Policy), onConflict: ConflictPolicy(stop.OnConflict)}
+	e := ending{host: h, dir: dir, inst: i, run: run, clean: clean, policy: history.Policy(stop.Policy), onConflict: ConflictPolicy(stop.OnConflict)}
 	e.clock = &stopwatch{now: h.Now}
 	e.phase = e.clock.enter
 	if !run.Supervisor.IsZero() {

@@ -60,6 +60,9 @@ var (
 // fills in what the instance needs of the driver.
 func (h Host) chooseDriver(ctx context.Context, o UpOptions, i *instance.Instance) (why string, err error) {
 	want := first(o.Driver, AutoDriver)
+	if i.Volume != nil {
+		return "a docker volume is for it", h.chooseEngine(ctx, o, i)
+	}
 	if want == RemoteDriver {
 		i.Driver, i.Endpoint = RemoteDriver, o.Endpoint
 		return "", checkRemote(ctx, o)
@@ -90,9 +93,39 @@ func (h Host) chooseDriver(ctx context.Context, o UpOptions, i *instance.Instanc
 	return "", engine
 }
 
-func (h Host) checkEngine(ctx context.Context, o UpOptions) error {
+// chooseEngine is for a disk that is a volume of the engine. Other machines may use the same
+// engine and choose the same NAME, so the container's name has something of the run's id.
+func (h Host) chooseEngine(ctx context.Context, o UpOptions, i *instance.Instance) error {
+	if err := checkBuildx(o); err != nil {
+		return err
+	}
+	i.Driver = ContainerDriver
+	i.Container = &instance.Container{Engine: o.EngineName, Node: builderstore.Node(o.Name) + "-" + i.Working.ID[len(i.Working.ID)-12:], Buildx: o.Buildx}
+	engine, err := h.engine(ctx, i)
+	if err != nil {
+		return err
+	}
+	defer engine.Close()
+	if i.Working.Lineage.Platform, err = engine.Platform(ctx); err != nil {
+		return err
+	}
+	v, err := engine.FindVolume(ctx, i.Volume.Name)
+	if err != nil {
+		return err
+	}
+	return v.Busy()
+}
+
+func checkBuildx(o UpOptions) error {
 	if len(o.Buildx) == 0 {
 		return fault.Hint(errors.New("looking for docker buildx: it is not installed"), "install it: https://github.com/docker/buildx#installing")
+	}
+	return nil
+}
+
+func (h Host) checkEngine(ctx context.Context, o UpOptions) error {
+	if err := checkBuildx(o); err != nil {
+		return err
 	}
 	engine, err := container.Connect(ctx, o.Engine)
 	if err != nil {
@@ -109,7 +142,7 @@ func entry(dir instance.Dir, i *instance.Instance) builderstore.Entry {
 		e.Remote = &builderstore.Remote{Address: i.Endpoint, Options: i.DriverOptions}
 	}
 	if i.Container != nil {
-		e.Container = &builderstore.Container{Engine: i.Container.Engine, Options: i.DriverOptions, Config: dir.File(instance.Config)}
+		e.Container = &builderstore.Container{Engine: i.Container.Engine, Node: i.Container.Node, Options: i.DriverOptions, Config: dir.File(instance.Config)}
 	}
 	return e
 }
@@ -134,17 +167,34 @@ func places(dir instance.Dir, i *instance.Instance) daemon.Places {
 }
 
 // removeContainer removes what the engine has of a builder; nothing for other
-// drivers.
-func removeContainer(ctx context.Context, dir instance.Dir, i *instance.Instance) error {
+// drivers. clean is true if there was a daemon, and it ended when asked, as it is for one
+// in a volume.
+func (h Host) removeContainer(ctx context.Context, dir instance.Dir, i *instance.Instance) (clean bool, err error) {
 	if i.Container == nil {
-		return nil
+		return false, nil
 	}
-	engine, err := container.Connect(ctx, i.Container.Engine)
+	engine, err := h.engine(ctx, i)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer engine.Close()
-	return engine.Remove(ctx, i.Container.Node, dir.Endpoint())
+	if i.Volume == nil {
+		return false, engine.Remove(ctx, i.Container.Node, dir.Endpoint())
+	}
+	return endInVolume(ctx, engine, dir, i)
+}
+
+// endInVolume ends the daemon, if it still runs, as it is to be ended, and removes its
+// container, and what an up that was killed may have left. The volume stays.
+func endInVolume(ctx context.Context, engine *container.Engine, dir instance.Dir, i *instance.Instance) (clean bool, err error) {
+	if err := engine.ReleaseKeeper(ctx, i.Volume.Name, i.Working.ID); err != nil {
+		return false, err
+	}
+	clean, err = engine.Retire(ctx, i.Container.Node, dir.Endpoint(), patience)
+	if err != nil {
+		return false, err
+	}
+	return clean, engine.Remove(ctx, i.Container.Node, dir.Endpoint())
 }
 
 // boundFile is in the root of every daemon that runs.

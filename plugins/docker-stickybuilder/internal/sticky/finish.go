@@ -170,8 +170,15 @@ func (e *ending) decide(ctx context.Context) (*Report, error) {
 	if e.inst.Diskless() {
 		commit, reason = false, reason+"; there is no disk, so nothing is kept"
 	}
+	inVolume := e.inst.Volume != nil && !e.run.Supervisor.IsZero()
+	if inVolume {
+		commit, reason = false, reason+"; "+e.inVolume()
+	}
 	r.Decision, r.Reason = Discarded, reason
 	err = e.carryOut(ctx, commit, r)
+	if inVolume {
+		r.Decision = Kept
+	}
 	if err != nil {
 		r.Error, r.Hint = err.Error(), fault.HintOf(err)
 	}

@@ -75,7 +75,7 @@ const lookTime = 100 * time.Millisecond
 // To measure a disk with many files takes seconds. Where the filesystem that it is on
 // holds no more than the disk may, only as much is done as takes no time.
 func (s *supervisor) fit(ctx context.Context, e *ending) {
-	if s.inst.MaxBytes <= 0 || s.inst.Diskless() || s.inst.ReadOnly || e.policy == history.Never || e.override != "" {
+	if s.inst.MaxBytes <= 0 || s.inst.Diskless() || s.inst.Volume != nil || s.inst.ReadOnly || e.policy == history.Never || e.override != "" {
 		return
 	}
 	s.phase(instance.PhasePruning)

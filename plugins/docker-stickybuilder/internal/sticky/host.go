@@ -20,6 +20,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/authn"
 
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/container"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/daemon"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/dirpool"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disk"
@@ -43,7 +44,8 @@ type Host struct {
 	// every layer: daemon.CheckOverlay. Nil means that it can.
 	Overlay func(dir string) error
 
-	Keychain  authn.Keychain // the user's credentials for registries
+	Reach     container.Reach // how docker engines elsewhere are reached
+	Keychain  authn.Keychain  // the user's credentials for registries
 	UserAgent string
 
 	// Supervisor is the command line that runs Host.Supervise for a name. File
@@ -148,7 +150,7 @@ func (h Host) open(spec string, o opening) (Shelf, error) {
 			Registry: registry.Options{Keychain: h.Keychain, UserAgent: h.UserAgent},
 		})
 	}
-	if s.Scheme == disk.None {
+	if s.Scheme == disk.None || s.Scheme == disk.SchemeVolume {
 		pool.Image, pool.Existing = false, false // nothing is ever cloned
 	}
 	return dirpool.Open(h.Home(s), pool)
@@ -159,7 +161,7 @@ func (h Host) Home(s disk.Spec) string {
 	switch s.Scheme {
 	case disk.SchemeDir:
 		return s.Path
-	case disk.None:
+	case disk.None, disk.SchemeVolume:
 		return filepath.Join(string(h.State), "scratch")
 	}
 	return filepath.Join(h.cacheDir(s), "pool")

@@ -90,7 +90,10 @@ func (l *ladder) lend(ctx context.Context) (*durable.Lock, error) {
 			}
 		}
 	}
-	l.notes = append(append(l.notes, passed...), relieve(ctx, l.pool, w.Root, w.Backing)...)
+	l.notes = append(l.notes, passed...)
+	if !l.inst.Elsewhere() {
+		l.notes = append(l.notes, relieve(ctx, l.pool, w.Root, w.Backing)...)
+	}
 	return lock, nil
 }
 

@@ -40,7 +40,7 @@ func (h Host) openForUp(ctx context.Context, i *instance.Instance) (Disk, []stri
 	if i.Driver == ProcessDriver && i.Snapshotter == "" {
 		o.suits = h.Overlay
 	}
-	if _, err := os.Stat(filepath.Join(home, "pool.json")); !i.Remote() && errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Stat(filepath.Join(home, "pool.json")); !i.Elsewhere() && errors.Is(err, os.ErrNotExist) {
 		at := tree.Nearest(home)
 		if err := enough(at); err != nil {
 			return nil, nil, err
@@ -72,7 +72,7 @@ func (h Host) tidyUp(ctx context.Context, pool Disk, i *instance.Instance) (note
 		notes = append(notes, fmt.Sprintf("%d working copies that dead jobs left were removed", n))
 	}
 	p, ok := pool.(placed)
-	if !ok || i.Remote() {
+	if !ok || i.Elsewhere() {
 		return notes, nil
 	}
 	dir, backing := p.Place()

@@ -16,13 +16,14 @@ const (
 	Discarded Decision = "discard"   // it is gone, and the head as it was
 	Conflict  Decision = "conflict"  // it is kept beside the head, which another job moved meanwhile
 	Pending   Decision = "pending"   // it is kept on this machine, since the disk's home could not take it
+	Kept      Decision = "keep"      // it is in a volume, which has no generations, whatever was built
 	Idle      Decision = "none"      // no builder of that name was up
 	Undecided Decision = "undecided" // the builder is up, and down will decide
 	Declined  Decision = "decline"   // no checkpoint was made, and the builder goes on as before
 )
 
 // Decisions are all that a Report may have.
-var Decisions = []Decision{Committed, Discarded, Conflict, Pending, Undecided, Idle}
+var Decisions = []Decision{Committed, Discarded, Conflict, Pending, Kept, Undecided, Idle}
 
 // A Report says what a builder has built, how its run ended, and what that took. Its
 // JSON form is what `down --format json` and `report --format json` print; it is
@@ -156,7 +157,7 @@ func cache(i *instance.Instance) string {
 	if i.Remote() {
 		return ""
 	}
-	if i.Working.Warm() {
+	if i.Working.Warm() || (i.Volume != nil && i.Volume.Warm) {
 		return "warm"
 	}
 	return "cold"

@@ -13,6 +13,7 @@ import (
 
 	"github.com/moby/buildkit/client"
 
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/builderstore"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/container"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/daemon"
 	"github.com/dockerfactory/dockerfactory/shared/fault"
@@ -22,18 +23,19 @@ import (
 const bootTime = 15 * time.Minute
 
 // runContainer has buildx's docker-container driver boot the builder, which is in
-// its store, with the working copy for its state.
+// its store, with the working copy, or a volume, for its state.
 func (s *supervisor) runContainer(ctx context.Context, log *os.File) error {
-	c, owner := s.inst.Container, s.dir.Endpoint()
-	engine, err := container.Connect(ctx, c.Engine)
+	c := s.inst.Container
+	engine, err := s.host.engine(ctx, s.inst)
 	if err != nil {
 		return err
 	}
 	s.engine = engine
-	if err := engine.MakeVolume(ctx, c.Node, owner, s.inst.Working.Root); err != nil {
-		return err
+	boot := s.bootOnCopy
+	if s.inst.Volume != nil {
+		boot = s.bootOnVolume
 	}
-	if err := s.boot(ctx); err != nil {
+	if err := boot(ctx); err != nil {
 		return err
 	}
 	// The daemon is to be followed to its end, whoever wants that.
@@ -54,6 +56,9 @@ func (s *supervisor) runContainer(ctx context.Context, log *os.File) error {
 		return s.explain(err)
 	}
 	s.run.BuildkitVersion, s.run.Snapshotter = about.Version, about.Snapshotter
+	if s.inst.Volume != nil {
+		return engine.CheckMounted(ctx, c.Node, s.inst.Volume.Name)
+	}
 	if _, err := os.Stat(boundFile(s.inst.Working.Root)); err != nil {
 		return fault.Hint(fmt.Errorf("giving the disk to container %s: the engine has bound another directory of that name: %w", container.Name(c.Node), err),
 			"run the command where the engine runs: in a container it is in another filesystem")
@@ -61,12 +66,54 @@ func (s *supervisor) runContainer(ctx context.Context, log *os.File) error {
 	return nil
 }
 
-func (s *supervisor) boot(ctx context.Context) error {
+func (s *supervisor) bootOnCopy(ctx context.Context) error {
+	if err := s.engine.MakeVolume(ctx, s.inst.Container.Node, s.dir.Endpoint(), s.inst.Working.Root); err != nil {
+		return err
+	}
+	return s.boot(ctx, s.inst.Store)
+}
+
+// bootOnVolume has buildx find the engine behind a socket that puts the disk's volume in the
+// place of the one that buildx mounts. That is only for the boot, and in a store of its own:
+// later buildx asks the engine itself.
+func (s *supervisor) bootOnVolume(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	socket := s.dir.Socket() // of no use to a daemon in a container
+	listener, err := net.Listen("unix", socket)
+	if err != nil {
+		return fmt.Errorf("booting the builder: %w", err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- s.engine.Substitute(ctx, listener, s.inst.Container.Node, s.inst.Volume.Name) }()
+	defer func() {
+		cancel()
+		if err := <-served; err != nil {
+			s.say("serving the engine to buildx: %v", err)
+		}
+	}()
+
+	config := s.dir.File("boot")
+	defer os.RemoveAll(config)
+	store, err := builderstore.Open(config)
+	if err != nil {
+		return err
+	}
+	e := entry(s.dir, s.inst)
+	e.Container.Engine = "unix://" + socket
+	if _, err := store.Register(e, nil); err != nil {
+		return err
+	}
+	return s.boot(ctx, config)
+}
+
+// boot has buildx boot the builder of its store.
+func (s *supervisor) boot(ctx context.Context, store string) error {
 	ctx, cancel := context.WithTimeout(ctx, bootTime)
 	defer cancel()
 	argv := append(s.inst.Container.Buildx[1:len(s.inst.Container.Buildx):len(s.inst.Container.Buildx)], "inspect", "--bootstrap", s.inst.Name)
 	cmd := exec.CommandContext(ctx, s.inst.Container.Buildx[0], argv...)
-	cmd.Env = append(detachedEnviron(s.host.Environ), "BUILDX_CONFIG="+s.inst.Store, "BUILDKIT_PROGRESS=plain", "NO_COLOR=1")
+	cmd.Env = append(detachedEnviron(s.host.Environ), "BUILDX_CONFIG="+store, "BUILDKIT_PROGRESS=plain", "NO_COLOR=1")
 	cmd.Dir = "/"
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out

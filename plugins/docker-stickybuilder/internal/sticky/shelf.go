@@ -61,5 +61,8 @@ func (h Host) OpenShelf(spec string) (Shelf, error) {
 	if spec == disk.None {
 		return nil, fault.Hint(ErrNoDisk, "name one that is: --disk dir:PATH or oci:REGISTRY/REPO")
 	}
+	if volumeOf(spec) != nil {
+		return nil, fault.Hint(ErrNoGenerations, "see the volume: docker volume inspect; remove it: docker stickybuilder disk rm --all --disk %s", spec)
+	}
 	return h.open(spec, opening{existing: true})
 }

@@ -222,7 +222,8 @@ func (s *supervisor) listen(ctx context.Context) (err error) {
 		return err
 	}
 	s.witness = history.NewWitness(s.client.ControlClient(), s.journal, s.host.Now)
-	if s.witness.Shared = s.inst.Remote(); !s.witness.Shared {
+	s.witness.Shared = s.inst.Remote()
+	if !s.inst.Elsewhere() {
 		w := s.inst.Working
 		s.witness.Exhausted = func() bool { return exhausted(&w) }
 	}
@@ -294,7 +295,11 @@ func (s *supervisor) forgetContainer(ctx context.Context) {
 	if s.engine == nil {
 		return
 	}
-	if err := s.engine.Remove(ctx, s.inst.Container.Node, s.dir.Endpoint()); err != nil {
+	remove := func() error { return s.engine.Remove(ctx, s.inst.Container.Node, s.dir.Endpoint()) }
+	if s.inst.Volume != nil {
+		remove = func() error { _, err := endInVolume(ctx, s.engine, s.dir, s.inst); return err }
+	}
+	if err := remove(); err != nil {
 		s.say("%v", err)
 	}
 	s.engine.Close()

@@ -9,7 +9,6 @@ import (
 
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/builderstore"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/daemon"
-	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disk"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/durable"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/history"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/instance"
@@ -41,6 +40,7 @@ type UpOptions struct {
 	Driver        string            // of Drivers; "" means AutoDriver
 	DriverOptions map[string]string // of the docker-container driver
 	Engine        string            // address of the docker engine
+	EngineName    string            // by which docker buildx finds it: the name of a docker context, or the address
 	Endpoint      string            // address of the remote driver's daemon
 	Buildx        []string          // command line of docker buildx, nil if there is none
 	Entitlements  []string          // that builds may ask for
@@ -137,6 +137,8 @@ func (h Host) already(o UpOptions, i *instance.Instance, run instance.Run) (*Upp
 		conflict = fmt.Sprintf("ref %s", first(i.Working.Lineage.Ref, `""`))
 	case o.ReadOnly && o.Because == "" && !i.ReadOnly && !i.Diskless():
 		conflict = "its disk to be committed"
+	case o.ReadOnly && i.Volume != nil:
+		conflict = fmt.Sprintf("%s, which keeps all that is built, and %s", i.Disk, o.Because)
 	case o.ReadOnly && !i.ReadOnly && !i.Diskless() && o.lineage() != i.Working.Lineage:
 		// What is untrusted may have been given a disk of its own, and no other.
 		conflict = fmt.Sprintf("the disk %s to be committed, and %s", i.Working.Lineage.Name(), o.Because)
@@ -160,83 +162,6 @@ func (h Host) already(o UpOptions, i *instance.Instance, run instance.Run) (*Upp
 	u := upped(StateRunning, dir, i, run)
 	u.Notes = []string{fmt.Sprintf("builder %s is up already", i.Name)}
 	return u, nil
-}
-
-// A plan is everything that is decided before anything changes.
-type plan struct {
-	inst  *instance.Instance
-	text  []byte   // of the user's configuration
-	notes []string // for the user
-}
-
-func (h Host) plan(ctx context.Context, dir instance.Dir, o UpOptions) (*plan, error) {
-	if !h.IsRoot && o.Driver != RemoteDriver {
-		return nil, fault.Hint(errors.New("bringing up a builder: it has to run as root, with every driver that has a disk: the files on it are root's"), "run it as root: sudo docker stickybuilder up")
-	}
-	id, err := h.newID()
-	if err != nil {
-		return nil, err
-	}
-	i := &instance.Instance{
-		Format:        disk.Format,
-		Name:          o.Name,
-		Disk:          first(o.Disk, o.DefaultDisk),
-		ReadOnly:      o.ReadOnly,
-		Because:       o.Because,
-		Keep:          o.Keep,
-		MaxBytes:      o.maxBytes(),
-		Config:        o.Config,
-		Snapshotter:   daemon.Snapshotter(o.ConfigText),
-		DriverOptions: o.DriverOptions,
-		Entitlements:  o.Entitlements,
-		Platforms:     o.Platforms,
-		Job:           o.Job,
-		JobName:       o.JobName,
-		Created:       h.Now().UTC(),
-		ReadyTimeout:  o.ReadyTimeout,
-		Store:         o.Store.Dir(),
-		Working:       disk.Working{ID: id, Lineage: o.lineage()},
-	}
-	if i.Diskless() {
-		i.ReadOnly, i.Because = false, "" // there is nothing to be protected
-	}
-	why, err := h.chooseDriver(ctx, o, i)
-	if err != nil {
-		return nil, err
-	}
-	p := &plan{inst: i, text: o.ConfigText}
-	if first(o.Driver, AutoDriver) == AutoDriver {
-		p.notes = append(p.notes, fmt.Sprintf("driver %s: %s", i.Driver, why))
-	}
-	if i.ReadyTimeout <= 0 {
-		i.ReadyTimeout = readyTimeout
-	}
-	if err := checkEnv(o.EnvFile); err != nil {
-		return nil, err
-	}
-	// The root is not known before the clone is made, and does not matter for
-	// the user's mistakes.
-	text, ignored, err := daemon.Config(o.ConfigText, o.Config, places(dir, i), i.MaxBytes, i.Entitlements...)
-	if err != nil {
-		return nil, err
-	}
-	if len(ignored) > 0 {
-		p.notes = append(p.notes, fmt.Sprintf("%s: replaced, since the builder needs its own: %v", o.Config, ignored))
-	}
-	return p, daemon.CheckRegistries(text)
-}
-
-// DefaultMaxBytes bounds a disk unless the user says otherwise.
-const DefaultMaxBytes int64 = 50 << 30
-
-func (o UpOptions) maxBytes() int64 {
-	switch {
-	case o.MaxBytes != nil:
-		return *o.MaxBytes
-	case daemon.SetsGC(o.ConfigText):
-		return 0
-	}
-	return DefaultMaxBytes
 }
 
 func first(a, b string) string {
@@ -298,7 +223,7 @@ func (h Host) fresh(ctx context.Context, dir instance.Dir, o UpOptions, r progre
 		}
 		return progress.Do(r, starting(inst), func(progress.Step) error { return h.launch(ctx, dir, inst, lock) })
 	}}
-	err = up.climb(ctx)
+	err = h.withDisk(ctx, inst, r, up.climb)
 	notes = append(notes, up.notes...)
 	if err != nil {
 		return nil, err

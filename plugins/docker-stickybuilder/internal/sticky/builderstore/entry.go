@@ -30,7 +30,8 @@ type Remote struct {
 
 // Container is what the docker-container driver needs.
 type Container struct {
-	Engine  string            // address of the engine
+	Engine  string            // address of the engine, or the name of a docker context
+	Node    string            // name of the node; "" for the builder's only one
 	Options map[string]string // of the driver, such as "image"
 	Flags   []string          // of buildkitd
 	Config  string            // path of the buildkitd.toml; certificates that it names are taken along
@@ -50,6 +51,9 @@ func remoteNode(builder, endpoint string) string {
 func (e Entry) node() string {
 	if e.Remote != nil {
 		return remoteNode(e.Name, e.Endpoint)
+	}
+	if e.Container != nil && e.Container.Node != "" {
+		return e.Container.Node
 	}
 	return Node(e.Name)
 }
@@ -79,7 +83,7 @@ func (e Entry) group() (*store.NodeGroup, error) {
 	options["restart-policy"] = "no"
 	options["env."+container.Owner] = e.Endpoint
 	return &store.NodeGroup{Name: e.Name, Driver: dockerContainer, Nodes: []store.Node{{
-		Name: Node(e.Name), Endpoint: e.Container.Engine, Platforms: platforms,
+		Name: e.node(), Endpoint: e.Container.Engine, Platforms: platforms,
 		DriverOpts: options, BuildkitdFlags: e.Container.Flags, Files: files,
 	}}}, nil
 }

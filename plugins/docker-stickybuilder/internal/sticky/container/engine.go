@@ -38,7 +38,7 @@ func Volume(node string) string { return Name(node) + "_state" }
 // Places are where the daemon has its own in any container.
 var Places = daemon.Places{Root: "/var/lib/buildkit", Socket: "/run/buildkit/buildkitd.sock", Trace: "/run/buildkit/otel-grpc.sock"}
 
-// An Engine is a docker engine on this machine.
+// An Engine is a docker engine.
 type Engine struct {
 	api  *client.Client
 	host string
@@ -55,7 +55,25 @@ func Connect(ctx context.Context, host string) (*Engine, error) {
 		return nil, fault.Hint(fmt.Errorf("using the docker engine at %s: it is not on this machine, so it cannot be given the disk", host),
 			"use one on a unix socket: docker context use default; or run the command on the engine's machine")
 	}
-	api, err := client.New(client.WithHost(host))
+	return connect(ctx, host, client.WithHost(host))
+}
+
+// Reach says how the engine at an address is reached, wherever it is. The address is
+// what docker buildx takes: the name of a docker context, or such as "ssh://host".
+type Reach func(address string) ([]client.Opt, error)
+
+// ConnectAnywhere connects to the engine at an address, and makes sure that it answers.
+// The caller closes it.
+func ConnectAnywhere(ctx context.Context, address string, reach Reach) (*Engine, error) {
+	options, err := reach(address)
+	if err != nil {
+		return nil, fmt.Errorf("using the docker engine at %s: %w", address, err)
+	}
+	return connect(ctx, address, options...)
+}
+
+func connect(ctx context.Context, host string, options ...client.Opt) (*Engine, error) {
+	api, err := client.New(options...)
 	if err != nil {
 		return nil, fmt.Errorf("using the docker engine at %s: %w", host, err)
 	}

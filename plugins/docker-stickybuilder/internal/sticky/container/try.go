@@ -9,6 +9,7 @@ import (
 	"time"
 
 	cerrdefs "github.com/containerd/errdefs"
+	"github.com/containerd/platforms"
 	"github.com/moby/moby/api/pkg/stdcopy"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
@@ -25,6 +26,17 @@ func (e *Engine) Describe(ctx context.Context) (version string, rootless bool, e
 	}
 	rootless = slices.ContainsFunc(security.DecodeOptions(r.Info.SecurityOptions), func(o security.Option) bool { return o.Name == "rootless" })
 	return r.Info.ServerVersion, rootless, nil
+}
+
+// Platform is that of the engine's machine, such as "linux/amd64".
+func (e *Engine) Platform(ctx context.Context) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	r, err := e.api.Info(ctx, client.InfoOptions{})
+	if err != nil {
+		return "", fmt.Errorf("asking the docker engine at %s: %w", e.host, err)
+	}
+	return platforms.Format(platforms.Normalize(platforms.Platform{OS: r.Info.OSType, Architecture: r.Info.Architecture})), nil
 }
 
 // TryPrivileged runs buildkitd --version in a privileged container, without network

@@ -126,7 +126,7 @@ func (w *Working) Describe(g Generation, now time.Time) Generation {
 
 // Clone says how a working copy was made.
 type Clone struct {
-	Method       string `json:"method"`            // "empty", "snapshot", "reflink" or "copy"
+	Method       string `json:"method"`            // "empty", "snapshot", "reflink" or "copy"; "volume" of a docker volume, which is not cloned
 	Milliseconds int64  `json:"milliseconds"`      // in all
 	Entries      int64  `json:"entries,omitempty"` // directory entries made, one by one
 	Bytes        int64  `json:"bytes,omitempty"`   // bytes moved
@@ -170,9 +170,18 @@ const None = "none"
 const (
 	SchemeDir = "dir" // a pool on this machine
 	SchemeOCI = "oci" // a repository of a registry
+
+	SchemeVolume = "volume" // a volume of a docker engine, without generations
 )
 
-var schemes = []string{SchemeDir, SchemeOCI}
+var schemes = []string{SchemeDir, SchemeOCI, SchemeVolume}
+
+// volumePattern is what docker takes for the name of a volume.
+var volumePattern = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]+$`)
+
+// maxVolume bounds the name of a volume: the engine makes a directory of it, and up a
+// container's name.
+const maxVolume = 200
 
 // ParseSpec reads SCHEME:REST or None; the error for an unknown scheme proposes one.
 func ParseSpec(s string) (Spec, error) {
@@ -192,6 +201,9 @@ func ParseSpec(s string) (Spec, error) {
 			return Spec{}, fault.Hint(err, "did you mean %s:%s", near, path)
 		}
 		return Spec{}, fault.Hint(err, "known schemes: %s:; or %s", strings.Join(schemes, ":, "), None)
+	}
+	if scheme == SchemeVolume && (!volumePattern.MatchString(path) || len(path) > maxVolume) {
+		return Spec{}, fault.Hint(fmt.Errorf("parsing disk %.300q: that is no name of a volume", s), "write %s:NAME, of at least two letters, digits or any of _.-", scheme)
 	}
 	if path == "" && scheme == SchemeOCI {
 		return Spec{}, fault.Hint(fmt.Errorf("parsing disk %q: the repository is missing", s), "name one: %s:REGISTRY/REPO", scheme)

@@ -13,7 +13,7 @@ func (d *Diagnosis) container(ctx context.Context, o Options) {
 	} else {
 		d.add(Container, "buildx", OK, o.Buildx[0], "")
 	}
-	engine, err := container.Connect(ctx, o.Engine)
+	engine, err := o.connect(ctx)
 	if err != nil {
 		d.add(Container, "engine", Missing, err.Error(), fault.HintOf(err))
 		return
@@ -24,13 +24,20 @@ func (d *Diagnosis) container(ctx context.Context, o Options) {
 	case err != nil:
 		d.add(Container, "engine", Missing, err.Error(), "")
 		return
-	case rootless:
+	case rootless && !o.volume():
 		d.add(Container, "engine", Missing, "version "+version+", rootless: it cannot read a disk, whose files are root's", "use root's engine: docker context use default")
 		return
 	default:
 		d.add(Container, "engine", OK, "version "+version+" at "+o.Engine, "")
 	}
 	d.privileged(ctx, engine, o.Image)
+}
+
+func (o Options) connect(ctx context.Context) (*container.Engine, error) {
+	if o.volume() {
+		return container.ConnectAnywhere(ctx, o.Engine, o.Reach)
+	}
+	return container.Connect(ctx, o.Engine)
 }
 
 // DefaultImage is what buildx runs unless told otherwise.

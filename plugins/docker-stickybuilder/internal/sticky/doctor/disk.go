@@ -13,12 +13,17 @@ import (
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disk"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/registry"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/tree"
+	"github.com/dockerfactory/dockerfactory/shared/fault"
 )
 
 // registryTime bounds how long a registry may take to answer.
 const registryTime = 20 * time.Second
 
 func (d *Diagnosis) disk(ctx context.Context, o Options) {
+	if o.volume() {
+		d.volume(ctx, o)
+		return
+	}
 	if o.Disk.Scheme == disk.SchemeOCI {
 		d.registry(ctx, o)
 	}
@@ -103,5 +108,26 @@ func (d *Diagnosis) registry(ctx context.Context, o Options) {
 		d.add(Disk, "registry", Missing, err.Error(), "log in: docker login "+client.Registry()+"; or bring the builder up with --read-only")
 	default:
 		d.add(Disk, "registry", Missing, err.Error(), "is the registry "+client.Registry()+" up and reachable from here?")
+	}
+}
+
+func (d *Diagnosis) volume(ctx context.Context, o Options) {
+	engine, err := o.connect(ctx)
+	if err != nil {
+		return // as the area of the driver says
+	}
+	defer engine.Close()
+	v, err := engine.FindVolume(ctx, o.Disk.Path)
+	switch {
+	case err != nil:
+		d.add(Disk, "volume", Missing, err.Error(), "")
+	case v == nil:
+		d.add(Disk, "volume", OK, o.Disk.Path+" will be made", "")
+	case v.Busy() != nil:
+		d.add(Disk, "volume", Missing, v.Busy().Error(), fault.HintOf(v.Busy()))
+	case !v.Ours:
+		d.add(Disk, "volume", OK, o.Disk.Path+" is there, and somebody else's: it is used, and never removed", "")
+	default:
+		d.add(Disk, "volume", OK, o.Disk.Path+" is there", "")
 	}
 }

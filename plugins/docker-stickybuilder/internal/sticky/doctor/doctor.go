@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/authn"
 
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/container"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disk"
 )
 
@@ -16,7 +17,8 @@ type Options struct {
 	IsRoot    bool                   //
 	Overlay   func(dir string) error // daemon.CheckOverlay
 	Buildkitd string                 // "" means the one on PATH
-	Engine    string                 // address of the docker engine
+	Engine    string                 // address of the docker engine; by Reach for a volume
+	Reach     container.Reach        //
 	Buildx    []string               // command line of docker buildx, nil if there is none
 	Image     string                 // of the container; "" means buildx's default
 	Disk      disk.Spec
@@ -79,7 +81,7 @@ func Examine(ctx context.Context, o Options) *Diagnosis {
 		return d
 	}
 	for _, driver := range []string{Process, Container} {
-		if !d.lacks(driver) {
+		if !d.lacks(driver) && (driver == Container || !o.volume()) {
 			d.Drivers = append(d.Drivers, driver)
 		}
 	}
@@ -88,6 +90,9 @@ func Examine(ctx context.Context, o Options) *Diagnosis {
 	}
 	return d
 }
+
+// volume reports whether the disk is a docker volume, wherever the engine is.
+func (o Options) volume() bool { return o.Disk.Scheme == disk.SchemeVolume }
 
 func (d *Diagnosis) lacks(area string) bool {
 	for _, f := range d.Findings {

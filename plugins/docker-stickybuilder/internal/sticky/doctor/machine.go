@@ -17,9 +17,12 @@ import (
 )
 
 func (d *Diagnosis) machine(o Options) {
-	if o.IsRoot {
+	switch {
+	case o.IsRoot:
 		d.add(Machine, "root", OK, "the command runs as root", "")
-	} else {
+	case o.volume():
+		d.add(Machine, "root", OK, "not needed for a docker volume", "")
+	default:
 		d.add(Machine, "root", Missing, "the command does not run as root, whose the files on a disk are", "run it as root: sudo docker stickybuilder up")
 	}
 	d.capabilities()

@@ -42,6 +42,7 @@ type Instance struct {
 	Driver    string       `json:"driver,omitempty"`    // "" means process
 	Buildkitd string       `json:"buildkitd,omitempty"` // of the process driver
 	Container *Container   `json:"container,omitempty"` // of the docker-container driver
+	Volume    *Volume      `json:"volume,omitempty"`    // of the engine that is the disk; nil for any other disk
 	Endpoint  string       `json:"endpoint,omitempty"`  // of the remote driver's daemon
 	Config    string       `json:"config,omitempty"`    // --config, absolute
 
@@ -71,6 +72,10 @@ type Instance struct {
 // Remote reports whether the daemon is somebody else's, who runs and keeps it.
 func (i *Instance) Remote() bool { return i.Endpoint != "" }
 
+// Elsewhere reports whether the daemon's state is in no directory that this machine is known
+// to have: it is somebody else's daemon, or in a volume, wherever the engine is.
+func (i *Instance) Elsewhere() bool { return i.Remote() || i.Volume != nil }
+
 // Diskless reports whether nothing is kept of what the builder builds.
 func (i *Instance) Diskless() bool { return i.Disk == disk.None }
 
@@ -87,7 +92,7 @@ type Checkpoint struct {
 // A Recovery is one step that up has taken because a generation was not sound.
 type Recovery struct {
 	Rung       string `json:"rung"`         // one of the Rungs
-	Generation string `json:"generation"`   // that was not sound
+	Generation string `json:"generation"`   // that was not sound; "" of a disk without any
 	Reason     string `json:"reason"`       // what was wrong with it
 	To         string `json:"to,omitempty"` // generation that the builder began with instead
 	Cost       string `json:"cost,omitempty"`
@@ -99,11 +104,20 @@ const (
 	RungFetch    = "fetch"    // this machine's copy was dropped, and fetched again from the disk's home
 	RungRollback = "rollback" // the generation was marked as bad, and the builder began with another one
 	RungCold     = "cold"     // likewise, and there was no other one
+	RungCheck    = "check"    // a volume that was not left cleanly was found to be sound
+	RungReset    = "reset"    // a volume was removed, and made anew
 )
 
 func (r Recovery) String() string {
 	s := fmt.Sprintf("generation %s was not sound (%s): ", r.Generation, r.Reason)
+	if r.Generation == "" {
+		s = fmt.Sprintf("the disk was not sound (%s): ", r.Reason)
+	}
 	switch r.Rung {
+	case RungCheck:
+		return fmt.Sprintf("the disk was not left cleanly (%s): its databases were checked, and are sound", r.Reason)
+	case RungReset:
+		s += "it was removed, and the builder began with an empty one"
 	case RungRepair:
 		s += "it was repaired"
 	case RungFetch:
@@ -121,9 +135,15 @@ func (r Recovery) String() string {
 
 // Container is how buildx runs the daemon.
 type Container struct {
-	Engine string   `json:"engine"` // address of the docker engine
+	Engine string   `json:"engine"` // address of the docker engine or, of one elsewhere, also the name of a docker context
 	Node   string   `json:"node"`   // of the buildx builder
 	Buildx []string `json:"buildx"` // command line of docker buildx
+}
+
+// A Volume is a docker volume that has the daemon's state, and no generations.
+type Volume struct {
+	Name string `json:"name"`
+	Warm bool   `json:"warm"` // it had a former daemon's state
 }
 
 // Current is what was the buildx store's current builder before up.

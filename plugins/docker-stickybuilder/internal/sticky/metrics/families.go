@@ -27,7 +27,7 @@ func (s *set) run(r *sticky.Report) {
 	s.gauge("failed", "Whether the decision could not be carried out.")(flag(r.Error != ""))
 	s.gauge("read_only", "Whether the builder was never to commit.")(flag(r.ReadOnly))
 	s.gauge("crashed", "Whether buildkitd died by itself.")(flag(r.Crash != ""))
-	s.gauge("recovered", "Generations that were not sound and that up has repaired or passed over.")(float64(len(r.Recovered)))
+	s.gauge("recovered", "Generations that were not sound and that up has repaired or passed over; of a docker volume also that it was not left cleanly.")(float64(len(r.Recovered)))
 	s.gauge("checkpoints", "Generations that were committed while the builder was up.")(float64(len(r.Checkpoints)))
 	var pauses int64
 	for _, c := range r.Checkpoints {
