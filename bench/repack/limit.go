@@ -29,7 +29,7 @@ type LimitRow struct {
 }
 
 // zstdLevels are tried in this order, until the result is as small as ours.
-var zstdLevels = []int{1, 3, 5, 7, 9, 12, 15}
+var zstdLevels = []int{1, 3, 5, 7, 9, 10, 11, 12, 15}
 
 // limit measures repacking at "balanced" end to end, and the zstd command line
 // tool on the merged tar at every level up to the one of equal size.

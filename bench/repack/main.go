@@ -7,16 +7,13 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"os"
-	"os/signal"
 	"slices"
-	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
+	"github.com/dockerfactory/dockerfactory/bench/internal/command"
+	"github.com/dockerfactory/dockerfactory/bench/internal/results"
 	"github.com/dockerfactory/dockerfactory/bench/repack/internal/bed"
-	"github.com/dockerfactory/dockerfactory/shared/fault"
 )
 
 // options are what the command line says.
@@ -35,24 +32,7 @@ type options struct {
 
 var allSections = []string{"contest", "limit", "memory", "links", "updates", "reproducible"}
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:])
-	interrupted := ctx.Err() != nil
-	stop()
-	switch {
-	case err == nil:
-	case errors.Is(err, flag.ErrHelp):
-	case interrupted:
-		os.Exit(130)
-	default:
-		fmt.Fprintln(os.Stderr, "ERROR:", err)
-		if hint := fault.HintOf(err); hint != "" {
-			fmt.Fprintf(os.Stderr, "\nhint: %s\n", hint)
-		}
-		os.Exit(1)
-	}
-}
+func main() { command.Main(run) }
 
 func parse(args []string) (options, error) {
 	var o options
@@ -80,25 +60,16 @@ func parse(args []string) (options, error) {
 	if fs.NArg() > 0 {
 		return o, fmt.Errorf("reading the command line: %q is no option", fs.Arg(0))
 	}
-	o.images, o.who, o.sections = list(*images), list(*who), list(*sections)
-	for _, s := range o.sections {
-		if !slices.Contains(allSections, s) {
-			return o, fault.Hint(fmt.Errorf("choosing sections: there is no %q", s), "use any of %s", strings.Join(allSections, ", "))
-		}
+	o.images, o.who, o.sections = command.List(*images), command.List(*who), command.List(*sections)
+	err := command.Among("sections", o.sections, allSections)
+	if err != nil {
+		return o, err
 	}
-	for _, s := range list(*sizes) {
-		gb, err := strconv.ParseFloat(s, 64)
-		if err != nil || gb <= 0 {
-			return o, fmt.Errorf("choosing sizes: %q is no size in GB", s)
-		}
-		o.sizes = append(o.sizes, gb)
+	if o.sizes, err = command.Sizes(*sizes); err != nil {
+		return o, err
 	}
-	for _, s := range list(*speeds) {
-		mbps, err := strconv.ParseInt(s, 10, 64)
-		if err != nil || mbps <= 0 {
-			return o, fmt.Errorf("choosing links: %q is no speed in Mb/s", s)
-		}
-		o.links = append(o.links, mbps)
+	if o.links, err = command.Links(*speeds); err != nil {
+		return o, err
 	}
 	if o.repeat < 1 {
 		return o, fmt.Errorf("-repeat %d: must be 1 or more", o.repeat)
@@ -106,14 +77,10 @@ func parse(args []string) (options, error) {
 	return o, nil
 }
 
-func list(s string) []string {
-	return strings.FieldsFunc(s, func(r rune) bool { return r == ',' })
-}
-
 // takesPart tells whether a contestant was chosen. The one that all are compared
 // with always is.
 func (o options) takesPart(name string) bool {
-	return len(o.who) == 0 || name == ours || slices.ContainsFunc(o.who, func(part string) bool { return strings.Contains(name, part) })
+	return name == ours || command.Named(name, o.who)
 }
 
 func (o options) contestants() []contestant {
@@ -125,19 +92,15 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	start := time.Now()
-	log := func(format string, args ...any) {
-		fmt.Fprintf(os.Stderr, "[%5s] %s\n", time.Since(start).Round(time.Second), fmt.Sprintf(format, args...))
-	}
-	results, err := readResults(o.jsonPath)
+	figures, err := results.Read[Results](o.jsonPath)
 	if err != nil {
 		return err
 	}
-	b, err := bed.Open(ctx, o.cache, log)
+	b, err := bed.Open(ctx, o.cache, command.Log())
 	if err != nil {
 		return err
 	}
-	err = measureAll(ctx, b, o, results)
+	err = measureAll(ctx, b, o, figures)
 	return errors.Join(err, b.Close())
 }
 

@@ -1,15 +1,10 @@
 package main
 
 import (
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io/fs"
-	"os"
-	"slices"
 	"strings"
 
 	"github.com/dockerfactory/dockerfactory/bench/internal/machine"
+	"github.com/dockerfactory/dockerfactory/bench/internal/results"
 )
 
 // Results are all figures, raw.
@@ -24,45 +19,14 @@ type Results struct {
 	Reproduction []Reproduction `json:"reproduction,omitempty"`
 }
 
-// readResults reads those of an earlier run, of which a partial run keeps the rest.
-func readResults(path string) (*Results, error) {
-	r := &Results{}
-	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return r, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading earlier results: %w", err)
-	}
-	if err := json.Unmarshal(text, r); err != nil {
-		return nil, fmt.Errorf("reading earlier results in %s: %w", path, err)
-	}
-	return r, nil
-}
-
-// replace puts a contest in the place of an earlier one on the same image.
+// replace puts a contest on an image in the place of an earlier one.
 func (r *Results) replace(c *Contest) {
-	i := slices.IndexFunc(r.Contests, func(old *Contest) bool { return old.Image == c.Image })
-	if i < 0 {
-		r.Contests = append(r.Contests, c)
-		return
-	}
-	r.Contests[i] = c
+	r.Contests = results.Replace(r.Contests, c, func(old *Contest) bool { return old.Image == c.Image })
 }
 
 // write writes the raw figures and the report.
 func (r *Results) write(jsonPath, markdownPath string) error {
-	text, err := json.MarshalIndent(r, "", " ")
-	if err != nil {
-		return fmt.Errorf("writing results: %w", err)
-	}
-	if err := os.WriteFile(jsonPath, append(text, '\n'), 0o644); err != nil {
-		return fmt.Errorf("writing results: %w", err)
-	}
-	if err := os.WriteFile(markdownPath, []byte(r.markdown()), 0o644); err != nil {
-		return fmt.Errorf("writing results: %w", err)
-	}
-	return nil
+	return results.Write(r, jsonPath, r.markdown(), markdownPath)
 }
 
 func (r *Results) markdown() string {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/dockerfactory/dockerfactory/bench/internal/machine"
 	"github.com/dockerfactory/dockerfactory/bench/internal/measure"
+	"github.com/dockerfactory/dockerfactory/bench/internal/results"
 	"github.com/dockerfactory/dockerfactory/bench/repack/internal/bed"
 	"github.com/dockerfactory/dockerfactory/bench/repack/internal/change"
 )
@@ -69,7 +70,7 @@ func TestReport(t *testing.T) {
 func TestResultsAreKept(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "results.json")
-	r, err := readResults(path)
+	r, err := results.Read[Results](path)
 	if err != nil || !reflect.DeepEqual(r, &Results{}) {
 		t.Fatalf("reading what is not there: %+v, %v", r, err)
 	}
@@ -77,7 +78,7 @@ func TestResultsAreKept(t *testing.T) {
 	if err := want.write(path, filepath.Join(dir, "RESULTS.md")); err != nil {
 		t.Fatal(err)
 	}
-	got, err := readResults(path)
+	got, err := results.Read[Results](path)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,17 +7,13 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"os"
-	"os/signal"
 	"slices"
-	"strconv"
 	"strings"
-	"syscall"
-	"time"
 
+	"github.com/dockerfactory/dockerfactory/bench/internal/command"
 	"github.com/dockerfactory/dockerfactory/bench/internal/machine"
+	"github.com/dockerfactory/dockerfactory/bench/internal/results"
 	"github.com/dockerfactory/dockerfactory/bench/stickybuilder/internal/bed"
-	"github.com/dockerfactory/dockerfactory/shared/fault"
 )
 
 // options are what the command line says.
@@ -33,24 +29,7 @@ type options struct {
 
 var allSections = []string{"jobs", "scaling", "registry", "checkpoint"}
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:])
-	interrupted := ctx.Err() != nil
-	stop()
-	switch {
-	case err == nil:
-	case errors.Is(err, flag.ErrHelp):
-	case interrupted:
-		os.Exit(130)
-	default:
-		fmt.Fprintln(os.Stderr, "ERROR:", err)
-		if hint := fault.HintOf(err); hint != "" {
-			fmt.Fprintf(os.Stderr, "\nhint: %s\n", hint)
-		}
-		os.Exit(1)
-	}
-}
+func main() { command.Main(run) }
 
 func parse(args []string) (options, error) {
 	var o options
@@ -83,30 +62,16 @@ func parse(args []string) (options, error) {
 	if fs.NArg() > 0 {
 		return o, fmt.Errorf("reading the command line: %q is no option", fs.Arg(0))
 	}
-	o.fixtures, o.who, o.sections, o.pools = list(*chosen), list(*who), list(*sections), list(*pools)
-	for _, c := range []struct {
-		what         string
-		chosen, from []string
-	}{{"fixtures", o.fixtures, names}, {"sections", o.sections, allSections}, {"pools", o.pools, allPools}} {
-		for _, s := range c.chosen {
-			if !slices.Contains(c.from, s) {
-				return o, fault.Hint(fmt.Errorf("choosing %s: there is no %q", c.what, s), "use any of %s", strings.Join(c.from, ", "))
-			}
-		}
+	o.fixtures, o.who, o.sections, o.pools = command.List(*chosen), command.List(*who), command.List(*sections), command.List(*pools)
+	err := errors.Join(command.Among("fixtures", o.fixtures, names), command.Among("sections", o.sections, allSections), command.Among("pools", o.pools, allPools))
+	if err != nil {
+		return o, err
 	}
-	for _, s := range list(*sizes) {
-		gb, err := strconv.ParseFloat(s, 64)
-		if err != nil || gb <= 0 {
-			return o, fmt.Errorf("choosing sizes: %q is no size in GB", s)
-		}
-		o.sizes = append(o.sizes, gb)
+	if o.sizes, err = command.Sizes(*sizes); err != nil {
+		return o, err
 	}
-	for _, s := range list(*speeds) {
-		mbps, err := strconv.ParseInt(s, 10, 64)
-		if err != nil || mbps <= 0 {
-			return o, fmt.Errorf("choosing links: %q is no speed in Mb/s", s)
-		}
-		o.links = append(o.links, mbps)
+	if o.links, err = command.Links(*speeds); err != nil {
+		return o, err
 	}
 	if o.rounds < 1 || o.repeat < 1 || o.layers < 1 || o.big <= 0 || o.stored <= 0 || o.files < 1 {
 		return o, errors.New("reading the command line: -rounds, -repeat, -layers, -big, -stored and -files must be more than 0")
@@ -114,14 +79,10 @@ func parse(args []string) (options, error) {
 	return o, nil
 }
 
-func list(s string) []string {
-	return strings.FieldsFunc(s, func(r rune) bool { return r == ',' })
-}
-
 // contestants are those who were chosen. The one that all are compared with always is.
 func (o options) contestants(p place) []contestant {
 	return slices.DeleteFunc(contestants(p), func(c contestant) bool {
-		return len(o.who) > 0 && c.name() != ours && !slices.ContainsFunc(o.who, func(part string) bool { return strings.Contains(c.name(), part) })
+		return c.name() != ours && !command.Named(c.name(), o.who)
 	})
 }
 
@@ -130,19 +91,15 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	start := time.Now()
-	log := func(format string, args ...any) {
-		fmt.Fprintf(os.Stderr, "[%5s] %s\n", time.Since(start).Round(time.Second), fmt.Sprintf(format, args...))
-	}
-	results, err := readResults(o.jsonPath)
+	figures, err := results.Read[Results](o.jsonPath)
 	if err != nil {
 		return err
 	}
-	b, err := bed.Open(ctx, o.cache, log)
+	b, err := bed.Open(ctx, o.cache, command.Log())
 	if err != nil {
 		return err
 	}
-	return errors.Join(measureAll(ctx, b, o, results), b.Close())
+	return errors.Join(measureAll(ctx, b, o, figures), b.Close())
 }
 
 // measureAll measures the chosen sections and writes the results after each part.

@@ -1,17 +1,14 @@
 package main
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/dockerfactory/dockerfactory/bench/internal/machine"
 	"github.com/dockerfactory/dockerfactory/bench/internal/markdown"
+	"github.com/dockerfactory/dockerfactory/bench/internal/results"
 )
 
 // Results are all figures, raw.
@@ -25,44 +22,14 @@ type Results struct {
 	Checkpoints []CheckpointRow `json:"checkpoints,omitempty"`
 }
 
-// readResults reads those of an earlier run, of which a partial run keeps the rest.
-func readResults(path string) (*Results, error) {
-	r := &Results{}
-	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return r, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading earlier results: %w", err)
-	}
-	if err := json.Unmarshal(text, r); err != nil {
-		return nil, fmt.Errorf("reading earlier results in %s: %w", path, err)
-	}
-	return r, nil
-}
-
-// replace puts a fixture in the place of what an earlier run has made of it.
+// replace puts what was made of a fixture in the place of an earlier one.
 func (r *Results) replace(f *Fixture) {
-	i := slices.IndexFunc(r.Fixtures, func(old *Fixture) bool { return old.Name == f.Name })
-	if i < 0 {
-		r.Fixtures = append(r.Fixtures, f)
-		return
-	}
-	r.Fixtures[i] = f
+	r.Fixtures = results.Replace(r.Fixtures, f, func(old *Fixture) bool { return old.Name == f.Name })
 }
 
+// write writes the raw figures and the report.
 func (r *Results) write(jsonPath, markdownPath string) error {
-	text, err := json.MarshalIndent(r, "", " ")
-	if err != nil {
-		return fmt.Errorf("writing results: %w", err)
-	}
-	if err := os.WriteFile(jsonPath, append(text, '\n'), 0o644); err != nil {
-		return fmt.Errorf("writing results: %w", err)
-	}
-	if err := os.WriteFile(markdownPath, []byte(r.markdown()), 0o644); err != nil {
-		return fmt.Errorf("writing results: %w", err)
-	}
-	return nil
+	return results.Write(r, jsonPath, r.markdown(), markdownPath)
 }
 
 func (r *Results) markdown() string {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dockerfactory/dockerfactory/bench/internal/results"
 	"github.com/dockerfactory/dockerfactory/bench/stickybuilder/internal/bed"
 	"github.com/dockerfactory/dockerfactory/bench/stickybuilder/internal/meter"
 	"github.com/dockerfactory/dockerfactory/bench/stickybuilder/internal/steps"
@@ -70,7 +71,7 @@ func TestResultsAreKept(t *testing.T) {
 	if err := sample().write(file, filepath.Join(dir, "r.md")); err != nil {
 		t.Fatal(err)
 	}
-	r, err := readResults(file)
+	r, err := results.Read[Results](file)
 	if err != nil {
 		t.Fatal(err)
 	}
