@@ -58,7 +58,7 @@ type Rates struct {
 }
 
 // DefaultRates are those of docs/design/007-layer-planning.md.
-var DefaultRates = Rates{Gzip: 75e6, Zstd: 220e6, Entry: 75 * time.Microsecond, Layer: 40 * time.Millisecond}
+var DefaultRates = Rates{Gzip: 170e6, Zstd: 300e6, Entry: 45 * time.Microsecond, Layer: 8 * time.Millisecond, Start: 30 * time.Millisecond}
 
 const (
 	// payload is the part of a link's bandwidth that is left for content: 1448 of
