@@ -258,11 +258,11 @@ func (e ending) commit(ctx context.Context, pool Disk, r *Report) error {
 	}
 	// The databases would not show it if a snapshot's files were lost.
 	if err := durable.SyncSince(e.lock); err != nil {
-		r.Reason = fmt.Sprintf("%s, but not all of the disk could be written: %v", r.Reason, err)
+		r.Reason = fmt.Sprintf("%s, but not all of the disk could be written: %s", r.Reason, oneLine(err))
 		return nil
 	}
 	if err := errors.Join(daemon.Tidy(w.Root), sound(ctx, w.Root)); err != nil {
-		r.Reason = fmt.Sprintf("%s, but the disk is not sound: %v", r.Reason, err)
+		r.Reason = fmt.Sprintf("%s, but the disk is not sound: %s", r.Reason, oneLine(err))
 		return nil
 	}
 	e.phase(instance.PhaseSaving)

@@ -109,7 +109,7 @@ func (s *supervisor) fit(ctx context.Context, e *ending) {
 	switch {
 	case err != nil:
 		s.say("%v", err)
-		e.oversize = fmt.Sprintf("it could not be pruned to its bound: %v", err)
+		e.oversize = fmt.Sprintf("it could not be pruned to its bound: %s", oneLine(err))
 	case after > s.inst.MaxBytes:
 		e.oversize = fmt.Sprintf("it holds %.1f MB, more than its bound of %.1f MB, and nothing that can be pruned", float64(after)/1e6, float64(s.inst.MaxBytes)/1e6)
 	}

@@ -30,6 +30,7 @@ type ladder struct {
 
 	notes   []string // for the user
 	fetched []string // generations that were fetched again
+	patient bool     // the daemon has been given more time
 }
 
 // maxRungs bounds how many generations are given up before the empty disk.
@@ -58,6 +59,12 @@ func (l *ladder) climb(ctx context.Context) error {
 			if l.inst.Working.Warm() && ctx.Err() == nil {
 				bad = err
 			}
+			if bad != nil && l.patience(bad) {
+				if err := l.drop(ctx, lock); err != nil {
+					return errors.Join(bad, err)
+				}
+				continue
+			}
 		}
 		if bad == nil {
 			return errors.Join(err, lock.Close())
@@ -74,6 +81,21 @@ func (l *ladder) climb(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// morePatience is how many times as long the daemon may take once it was not ready in time.
+const morePatience = 4
+
+// patience says whether the daemon is to be given another chance on the same generation,
+// with more time: once, if it was not ready in time. On a machine that is busy that says
+// nothing about the disk.
+func (l *ladder) patience(err error) bool {
+	if l.patient || !errors.Is(err, daemon.ErrSlow) {
+		return false
+	}
+	l.notes = append(l.notes, fmt.Sprintf("buildkitd was not ready after %s, and was given %s", l.inst.ReadyTimeout, morePatience*l.inst.ReadyTimeout))
+	l.patient, l.inst.ReadyTimeout = true, morePatience*l.inst.ReadyTimeout
+	return true
 }
 
 // lend makes the working copy.

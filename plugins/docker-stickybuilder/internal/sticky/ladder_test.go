@@ -2,15 +2,19 @@ package sticky
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/daemon"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disk"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/durable"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/instance"
+	"github.com/dockerfactory/dockerfactory/shared/fault"
 	"github.com/dockerfactory/dockerfactory/shared/progress"
 )
 
@@ -83,6 +87,39 @@ func TestLadder(t *testing.T) {
 			// Of all working copies only the last one is left.
 			if copies, err := g.pool.(Shelf).Copies(t.Context()); err != nil || len(copies) > 1 || (len(copies) == 1 && copies[0].ID != g.inst.Working.ID) {
 				t.Errorf("copies %+v, %v", copies, err)
+			}
+		})
+	}
+}
+
+// That a daemon is not ready in time says nothing about the disk of a machine that is busy:
+// it is given more time, and only one that needs more still, while it starts on an empty
+// disk, is taken for one that the disk keeps from starting.
+func TestLadderIsPatient(t *testing.T) {
+	for name, c := range map[string]struct {
+		slow  int // how often it is not ready in time on a clone
+		warm  string
+		rungs int
+	}{"in time": {0, "3", 0}, "a busy machine": {1, "3", 0}, "always": {2, "2", 1}} {
+		t.Run(name, func(t *testing.T) {
+			g := newChain(t, 3)
+			g.inst.ReadyTimeout = time.Second
+			var given []time.Duration
+			err := g.climb(t, func(w disk.Working) error {
+				if g.number(w.Parent) != "3" {
+					return nil
+				}
+				given = append(given, g.inst.ReadyTimeout)
+				if len(given) <= c.slow {
+					return fault.Hint(fmt.Errorf("starting buildkitd: %w", daemon.ErrSlow), "give it more time")
+				}
+				return nil
+			})
+			if err != nil || g.number(g.inst.Working.Parent) != c.warm || len(g.inst.Recovered) != c.rungs {
+				t.Errorf("begins with %s, %v: %v", g.number(g.inst.Working.Parent), g.inst.Recovered, err)
+			}
+			if c.slow > 0 && (len(given) != 2 || given[1] < 2*given[0]) {
+				t.Errorf("given %v", given)
 			}
 		})
 	}

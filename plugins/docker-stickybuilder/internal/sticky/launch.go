@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/daemon"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/durable"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/instance"
 	"github.com/dockerfactory/dockerfactory/shared/fault"
@@ -26,7 +27,13 @@ const (
 type announcement struct {
 	Error string `json:"error,omitempty"`
 	Hint  string `json:"hint,omitempty"`
+	Slow  bool   `json:"slow,omitempty"` // the error is daemon.ErrSlow
 }
+
+// slow is what another process has said, and daemon.ErrSlow.
+type slow struct{ error }
+
+func (slow) Is(target error) bool { return target == daemon.ErrSlow }
 
 // launch starts the supervisor in a session of its own, so that no terminal's
 // signal reaches it, and returns when it says that the builder is ready.
@@ -83,16 +90,21 @@ func hear(r io.Reader) error {
 		return errSilent
 	case a.Error == "":
 		return nil
-	case a.Hint == "":
-		return errors.New(a.Error)
 	}
-	return fault.Hint(errors.New(a.Error), "%s", a.Hint)
+	err := errors.New(a.Error)
+	if a.Slow {
+		err = slow{err}
+	}
+	if a.Hint == "" {
+		return err
+	}
+	return fault.Hint(err, "%s", a.Hint)
 }
 
 func announce(w io.Writer, err error) error {
 	var a announcement
 	if err != nil {
-		a = announcement{Error: err.Error(), Hint: fault.HintOf(err)}
+		a = announcement{Error: err.Error(), Hint: fault.HintOf(err), Slow: errors.Is(err, daemon.ErrSlow)}
 	}
 	return json.NewEncoder(w).Encode(a)
 }

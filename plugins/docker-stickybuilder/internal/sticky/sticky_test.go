@@ -246,6 +246,9 @@ func TestDownAlwaysChecksTheDisk(t *testing.T) {
 	if err != nil || r.Decision != Discarded || !strings.Contains(r.Reason, "not sound") {
 		t.Errorf("%+v, %v", r, err)
 	}
+	if strings.Count(r.Reason, "it is missing") < 2 || strings.Contains(r.Reason, "\n") {
+		t.Errorf("several mistakes, and not in one line: %q", r.Reason)
+	}
 	if head, err := d.Head(t.Context(), i.Working.Lineage); head != nil || err != nil {
 		t.Errorf("head %v, %v", head, err)
 	}

@@ -15,6 +15,9 @@ import (
 // readyPoll is how often a daemon that starts is asked whether it is ready.
 const readyPoll = 10 * time.Millisecond
 
+// ErrSlow means that a daemon was not ready in time. That may be the machine's fault.
+var ErrSlow = errors.New("not ready in time")
+
 // Ready connects to the daemon on socket and waits until it lists a worker,
 // ended is closed, or timeout is over. It returns the connection, which the
 // caller closes, and what the daemon says of itself.
@@ -49,7 +52,7 @@ func Ready(ctx context.Context, socket string, ended <-chan struct{}, timeout ti
 			err = errors.New("starting buildkitd: it ended before it was ready")
 		case <-ctx.Done():
 			if err = context.Cause(ctx); errors.Is(err, context.DeadlineExceeded) {
-				err = fault.Hint(fmt.Errorf("starting buildkitd: not ready after %s: %w", timeout, last), "give it more time with --ready-timeout")
+				err = fault.Hint(fmt.Errorf("starting buildkitd: %w, after %s: %w", ErrSlow, timeout, last), "give it more time with --ready-timeout")
 			}
 		}
 		if c != nil {
@@ -80,7 +83,7 @@ func Answer(ctx context.Context, c *client.Client, timeout time.Duration) (about
 		select {
 		case <-time.After(10 * readyPoll):
 		case <-ctx.Done():
-			return About{}, fmt.Errorf("asking buildkitd: %w", err)
+			return About{}, fmt.Errorf("asking buildkitd: %w, after %s: %w", ErrSlow, timeout, err)
 		}
 	}
 }

@@ -30,7 +30,7 @@ func Probe(ctx context.Context, c *client.Client, timeout time.Duration) error {
 	solve := &controlapi.SolveRequest{Ref: identity.NewID(), Definition: def.ToPB(), Internal: true, Cache: &controlapi.CacheOptions{}}
 	if _, err := c.ControlClient().Solve(ctx, solve); err != nil {
 		if ctx.Err() != nil {
-			return fault.Hint(fmt.Errorf("probing buildkitd: no answer after %s: %w", timeout, err), "give it more time with --ready-timeout")
+			return fault.Hint(fmt.Errorf("probing buildkitd: %w, after %s: %w", ErrSlow, timeout, err), "give it more time with --ready-timeout")
 		}
 		return fmt.Errorf("probing buildkitd: %w", err)
 	}

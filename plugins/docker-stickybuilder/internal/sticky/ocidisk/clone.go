@@ -14,6 +14,7 @@ import (
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/durable"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/registry"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/treefs"
+	"github.com/dockerfactory/dockerfactory/shared/fault"
 	"github.com/dockerfactory/dockerfactory/shared/progress"
 )
 
@@ -86,9 +87,15 @@ func (d *Disk) clone(ctx context.Context, l, from disk.Lineage, id string, step 
 // the tags of the other.
 func (d *Disk) look(ctx context.Context, l, from disk.Lineage, step progress.Step) (note copyFile, source *manifest, err error) {
 	var mine, theirs listing
+	var damaged error
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() (err error) { mine, err = d.list(gctx, l); return err })
-	g.Go(func() (err error) { source, err = d.head(gctx, from); return err })
+	g.Go(func() (err error) {
+		if source, err = d.head(gctx, from); errors.Is(err, disk.ErrBad) {
+			damaged, err = err, nil
+		}
+		return err
+	})
 	if from != l {
 		g.Go(func() (err error) { theirs, err = d.list(gctx, from); return err })
 	}
@@ -97,6 +104,16 @@ func (d *Disk) look(ctx context.Context, l, from disk.Lineage, step progress.Ste
 	}
 	if from == l {
 		theirs = mine
+	}
+	if damaged != nil {
+		if source, err = d.mend(ctx, from, theirs, damaged, step); err != nil {
+			return note, nil, err
+		}
+		if from == l {
+			if mine, err = d.list(ctx, l); err != nil {
+				return note, nil, err
+			}
+		}
 	}
 	if source.record != nil && theirs.bad[source.id()] { // a Mark was interrupted
 		next, err := d.settle(ctx, from, theirs, source.id())
@@ -117,6 +134,34 @@ func (d *Disk) look(ctx context.Context, l, from disk.Lineage, step progress.Ste
 		source = nil
 	}
 	return copyFile{mine.tags, mine.resets}, source, nil
+}
+
+// mend makes the newest sound generation the head, where the tag of that has something that
+// cannot be understood, and returns it. Where the head cannot be moved, as with read access
+// alone, it is what the copy begins with nevertheless. If no generation can be understood
+// either, that is no disk's fault, and nothing is changed.
+func (d *Disk) mend(ctx context.Context, l disk.Lineage, now listing, damaged error, step progress.Step) (*manifest, error) {
+	_, _, records, err := d.records(ctx, l)
+	if err != nil {
+		return nil, err
+	}
+	next := disk.Fallback(records, "")
+	if next == "" {
+		return nil, fault.Hint(damaged, "is that the registry, or something between here and there that answers in its place? if the disk is of no use any more, remove it: docker stickybuilder disk rm --all; or begin another one with --key")
+	}
+	if err := d.setHead(ctx, l, now, next); err != nil {
+		if ctx.Err() != nil {
+			return nil, err
+		}
+		fmt.Fprintf(step, "the head cannot be understood, and cannot be moved: %v\n", d.explain(err))
+	} else {
+		fmt.Fprintf(step, "the head cannot be understood: it is %s now\n", orNone(next))
+	}
+	g, err := now.must(l, next)
+	if err != nil {
+		return nil, err
+	}
+	return d.generation(ctx, l, g)
 }
 
 // fetch makes sure that a head is in the pool. A head that is collected meanwhile has a

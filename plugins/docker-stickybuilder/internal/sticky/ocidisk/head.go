@@ -12,7 +12,9 @@ import (
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/registry"
 )
 
-// Head returns the current generation, nil if there is none.
+// Head returns the current generation, nil if there is none. An error that matches
+// disk.ErrBad says that what has the head's tag is none, and that the next Clone takes
+// another generation for it.
 func (d *Disk) Head(ctx context.Context, l disk.Lineage) (*disk.Generation, error) {
 	m, err := d.head(ctx, l)
 	if err != nil || m.record == nil {
@@ -29,7 +31,7 @@ func (d *Disk) head(ctx context.Context, l disk.Lineage) (*manifest, error) {
 		return &manifest{}, nil
 	}
 	if err == nil && m.record != nil && m.record.Lineage != l {
-		err = fmt.Errorf("it is the head of %s", m.record.Lineage)
+		err = fmt.Errorf("%w: it is the head of %s", disk.ErrBad, m.record.Lineage)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the head of %s: %w", l, d.explain(err))
@@ -43,6 +45,9 @@ func (d *Disk) read(ctx context.Context, ref string) (*manifest, error) {
 		return nil, err
 	}
 	m, err := parseManifest(raw)
+	if err != nil && !errors.Is(err, disk.ErrNewer) {
+		err = fmt.Errorf("%w: %w", disk.ErrBad, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reading manifest %s of %s: %w", ref, d.client, err)
 	}

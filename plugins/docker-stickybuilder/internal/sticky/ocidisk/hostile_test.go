@@ -1,6 +1,7 @@
 package ocidisk_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -150,4 +151,103 @@ func (w *world) deleteTagsOf(r *http.Request) {
 			ask(http.MethodDelete, repo+"/manifests/"+tag)
 		}
 	}
+}
+
+// Under the head's tag there is something that cannot be understood: somebody has pushed an
+// image there, or the description is damaged. The next clone begins with the newest
+// generation, and makes that the head again.
+func TestHeadThatCannotBeUnderstood(t *testing.T) {
+	const artifact = `"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"application/vnd.oci.empty.v1+json","digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","size":2},"layers":[]`
+	for name, c := range map[string]struct {
+		manifest string
+		newer    bool
+		readOnly bool
+	}{
+		"somebody's image":          {manifest: `{` + artifact + `}`},
+		"a damaged description":     {manifest: `{` + artifact + `,"artifactType":"application/vnd.dockerfactory.stickydisk.v1+json","annotations":{"dev.dockerfactory.stickydisk.generation":"{"}}`},
+		"where it cannot be mended": {manifest: `{` + artifact + `}`, readOnly: true},
+		"of a newer version":        {manifest: `{` + artifact + `,"artifactType":"application/vnd.dockerfactory.stickydisk.v2+json"}`, newer: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			a := w.clone(w.machine())
+			a.write(t, "cache.db", random(1, 5000))
+			a.commit(t)
+			b := w.clone(a.d)
+			b.write(t, "cache.db", random(2, 5000))
+			head := b.commit(t)
+			w.spoilHead(c.manifest)
+			if c.readOnly {
+				w.reset(func(rw http.ResponseWriter, r *http.Request) bool {
+					if r.Method != http.MethodPut {
+						return false
+					}
+					rw.WriteHeader(http.StatusForbidden)
+					return true
+				})
+			}
+			d := w.machine()
+			if _, err := d.Head(t.Context(), lineage); c.newer && !errors.Is(err, disk.ErrNewer) || !c.newer && !errors.Is(err, disk.ErrBad) {
+				t.Fatalf("the head: %v", err)
+			}
+			if c.newer {
+				if _, _, err := d.Clone(t.Context(), lineage, lineage, w.newID(), progress.Discard.Step("")); !errors.Is(err, disk.ErrNewer) {
+					t.Errorf("%v", err)
+				}
+				return
+			}
+			if records, err := d.Records(t.Context(), lineage); err != nil || len(records) != 2 || records[0].Head || records[1].Head {
+				t.Errorf("records %+v, %v", records, err)
+			}
+			j := w.clone(d)
+			if j.Parent != head.ID {
+				t.Errorf("begins with %s, and not %s", j.Parent, head.ID)
+			}
+			if got, err := os.ReadFile(filepath.Join(j.Root, "cache.db")); err != nil || !bytes.Equal(got, random(2, 5000)) {
+				t.Errorf("other contents: %v", err)
+			}
+			if c.readOnly {
+				return
+			}
+			if g, err := w.machine().Head(t.Context(), lineage); err != nil || g.ID != head.ID {
+				t.Errorf("the head after that: %+v, %v", g, err)
+			}
+			j.write(t, "cache.db", random(3, 5000))
+			next := j.commit(t)
+			if g, err := w.machine().Head(t.Context(), lineage); err != nil || g.ID != next.ID {
+				t.Errorf("the head after a commit: %+v, %v", g, err)
+			}
+		})
+	}
+}
+
+// spoilHead puts a manifest under the tag of the only head.
+func (w *world) spoilHead(manifest string) {
+	w.t.Helper()
+	resp, err := http.Get("http://" + w.host + "/v2/team/disks/tags/list")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var list struct{ Tags []string }
+	if err := json.NewDecoder(resp.Body).Decode(&list); err != nil {
+		w.t.Fatal(err)
+	}
+	for _, tag := range list.Tags {
+		if !strings.HasSuffix(tag, "-head") {
+			continue
+		}
+		r, err := http.NewRequest(http.MethodPut, "http://"+w.host+"/v2/team/disks/manifests/"+tag, strings.NewReader(manifest))
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/vnd.oci.image.manifest.v1+json")
+		put, err := http.DefaultClient.Do(r)
+		if err != nil || put.StatusCode != http.StatusCreated {
+			w.t.Fatal(put, err)
+		}
+		put.Body.Close()
+		return
+	}
+	w.t.Fatal("no head among ", list.Tags)
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disk"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/ocidisk"
+	"github.com/dockerfactory/dockerfactory/shared/fault"
 	"github.com/dockerfactory/dockerfactory/shared/progress"
 )
 
@@ -239,6 +240,9 @@ func TestHostileRegistry(t *testing.T) {
 		_, _, err := d.Clone(t.Context(), lineage, lineage, w.newID(), progress.Discard.Step(""))
 		if err == nil || errors.Is(err, disk.ErrNewer) != (name == "newer manifest") {
 			t.Errorf("%s: %v", name, err)
+		}
+		if c.part == "/manifests/" && fault.HintOf(err) == "" {
+			t.Errorf("%s: no hint: %v", name, err)
 		}
 		w.reset(nil)
 		if j := w.clone(d); j.Parent != a.ID {

@@ -3,6 +3,7 @@ package ocidisk
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -64,6 +65,9 @@ func (d *Disk) mark(ctx context.Context, l disk.Lineage, id string) (*disk.Bad, 
 // settle moves the head if it is the bad generation. The caller holds the lineage's lock.
 func (d *Disk) settle(ctx context.Context, l disk.Lineage, now listing, bad string) (head string, err error) {
 	m, err := d.head(ctx, l)
+	if errors.Is(err, disk.ErrBad) {
+		return "", nil // the next Clone mends it
+	}
 	if err != nil || m.id() != bad {
 		return m.id(), err
 	}

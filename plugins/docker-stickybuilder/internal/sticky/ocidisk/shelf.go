@@ -83,7 +83,7 @@ func (d *Disk) records(ctx context.Context, l disk.Lineage) (now listing, head s
 		return now, "", nil, err
 	}
 	m, err := d.head(ctx, l)
-	if err != nil {
+	if err != nil && !errors.Is(err, disk.ErrBad) { // what cannot be understood is none
 		return now, "", nil, err
 	}
 	head = m.id()
@@ -205,7 +205,7 @@ func (d *Disk) SetHead(ctx context.Context, l disk.Lineage, from, to string) err
 			return fmt.Errorf("generation %s: %w", to, disk.ErrBad)
 		}
 		head, err := d.head(ctx, l)
-		if err != nil {
+		if err != nil && !errors.Is(err, disk.ErrBad) {
 			return err
 		}
 		if head.id() != from {
