@@ -80,6 +80,9 @@ func (j *job) onEngine(d docker) {
 	j.env = append(j.env, "DOCKER_HOST="+d.host)
 	j.driver = []string{"--driver", "docker-container", "--driver-opt", "image=" + containerImage}
 	j.engine = &d
+	for _, all := range [][]string{{"container", "ls", "--all"}, {"volume", "ls"}} {
+		j.others = append(j.others, strings.Fields(d.run(append(all, "--quiet", "--filter", "name=buildx_buildkit_")...))...)
+	}
 }
 
 // containerOf is the id of the builder's container.

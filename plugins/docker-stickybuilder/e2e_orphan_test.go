@@ -84,6 +84,18 @@ func TestRunnerDies(t *testing.T) {
 	}
 	j.nothingLeft()
 
+	// Nor is a job given the builder of one that has ended a moment ago.
+	cmd = j.runner(j.upCommand() + " && touch second")
+	j.eventually("the builder is up", func() bool { _, err := os.Stat(filepath.Join(j.src, "second")); return err == nil })
+	j.mustBuild()
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+	if u := j.upNamed("sticky"); u.State != "started" || u.Cache != "warm" {
+		t.Errorf("%+v", u)
+	}
+	j.down()
+	j.nothingLeft()
+
 	// A shell's end is not the job's.
 	if _, err := j.run("bash", "-c", j.upCommand()); err != nil {
 		t.Fatal(err)

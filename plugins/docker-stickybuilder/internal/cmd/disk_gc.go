@@ -38,7 +38,8 @@ is always kept, and what is in use is left alone.
 
 Of a disk in a registry, the manifests and tags of old generations are deleted; the
 registry frees the space when it collects its own garbage. One that does not delete
-says so: its retention rules have to do it then.
+says so: its retention rules have to do it then. What is newer than the head is left alone
+for a minute, since its job may be about to make it the head.
 
 With --unused, whole disks that no job has cloned or committed for that long go too,
 with all of their generations, such as those of branches that were merged. A registry

@@ -137,7 +137,8 @@ or it marks the generation as bad, so that no job clones it again, and begins wi
 nearest sound one; or at last with an empty disk. A generation on which buildkitd does
 not start is blamed only if buildkitd starts on an empty disk.
 
-A builder that is up already is left as it is, and described again.
+A builder that is up already is left as it is, and described again; one that is there for
+another job, whose CI runner is another process, is refused: give each a NAME.
 
 "docker build" does not follow the current builder but BUILDX_BUILDER: that is
 written to --env-file or $GITHUB_ENV where there is one, else the command to set it

@@ -11,6 +11,8 @@ import (
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/dirpool"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disk"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/instance"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/process"
+	"github.com/dockerfactory/dockerfactory/shared/fault"
 	"github.com/dockerfactory/dockerfactory/shared/progress"
 )
 
@@ -212,6 +214,30 @@ func TestAlreadyUpWithAnotherRef(t *testing.T) {
 	_, err := h.already(UpOptions{Name: "sticky", Ref: &other}, i, instance.Run{})
 	if err == nil || !strings.Contains(err.Error(), `with ref ""`) {
 		t.Errorf("%v", err)
+	}
+}
+
+// Two jobs on one machine that both say "up": either one's down would end the builder under
+// the other. What the same job brings up twice, or a job that nobody knows, is one builder.
+func TestEachJobHasItsOwnBuilder(t *testing.T) {
+	h, store := newHost(t)
+	mine, err := process.Identify(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs, err := process.Identify(os.Getppid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		of, asked process.ID
+		ok        bool
+	}{{theirs, mine, false}, {mine, mine, true}, {process.ID{}, mine, true}, {theirs, process.ID{}, true}} {
+		i := &instance.Instance{Name: "sticky", Job: c.of, JobName: "Runner.Worker"}
+		_, err := h.already(UpOptions{Name: "sticky", Job: c.asked, Store: store}, i, instance.Run{})
+		if c.ok != (err == nil) || (err != nil && (!strings.Contains(err.Error(), "another job that it is there for (Runner.Worker, process ") || !strings.Contains(fault.HintOf(err), "up NAME"))) {
+			t.Errorf("%+v: %v", c, err)
+		}
 	}
 }
 

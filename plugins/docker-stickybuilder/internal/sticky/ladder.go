@@ -50,28 +50,16 @@ func (l *ladder) climb(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		bad, err := l.examine(ctx)
-		if err == nil && bad == nil {
-			err = l.start(lock)
-			if err == nil {
-				return lock.Close()
-			}
-			if l.inst.Working.Warm() && ctx.Err() == nil {
-				bad = err
-			}
-			if bad != nil && l.patience(bad) {
-				if err := l.drop(ctx, lock); err != nil {
-					return errors.Join(bad, err)
-				}
-				continue
-			}
-		}
+		bad, err := l.attempt(ctx, lock)
 		if bad == nil {
 			return errors.Join(err, lock.Close())
 		}
 		suspect := l.inst.Working
 		if err := l.drop(ctx, lock); err != nil {
 			return errors.Join(bad, err)
+		}
+		if err != nil && l.patience(err) {
+			continue
 		}
 		// The disk is to blame only if the daemon starts on another one.
 		if err != nil && l.control(ctx) != nil {
@@ -81,6 +69,18 @@ func (l *ladder) climb(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// attempt starts the daemon on the copy. bad says what may be wrong with that, and err, if
+// the daemon was tried, why it does not start; both are nil once it runs.
+func (l *ladder) attempt(ctx context.Context, lock *durable.Lock) (bad, err error) {
+	if bad, err = l.examine(ctx); bad != nil || err != nil {
+		return bad, err
+	}
+	if err = l.start(lock); err != nil && l.inst.Working.Warm() && ctx.Err() == nil {
+		bad = err
+	}
+	return bad, err
 }
 
 // morePatience is how many times as long the daemon may take once it was not ready in time.

@@ -88,14 +88,19 @@ func (h Host) Up(ctx context.Context, o UpOptions, r progress.Reporter) (*Upped,
 		if err != nil {
 			return nil, err
 		}
-		if run.Phase == instance.PhaseReady && run.Supervisor.Alive() && (run.Buildkitd.IsZero() || run.Buildkitd.Alive()) {
+		stop := instance.Stop{Policy: string(history.Auto)}
+		over := !inst.Job.IsZero() && !inst.Job.Alive()
+		if over {
+			stop = orphanStop // its supervisor is about to notice
+		}
+		if !over && run.Phase == instance.PhaseReady && run.Supervisor.Alive() && (run.Buildkitd.IsZero() || run.Buildkitd.Alive()) {
 			u, err := h.already(o, inst, run)
 			if err == nil {
 				u.Notes = append(u.Notes, h.deadOnes(o.Name)...)
 			}
 			return u, err
 		}
-		report, err := h.end(ctx, inst, instance.Stop{Policy: string(history.Auto)}, "", r)
+		report, err := h.end(ctx, inst, stop, "", r)
 		if err != nil {
 			return nil, fmt.Errorf("cleaning up a former builder %s: %w", o.Name, err)
 		}
@@ -127,8 +132,12 @@ func (h Host) lockName(ctx context.Context, name string, r progress.Reporter) (l
 
 // already answers for a builder that is up. What was asked for must be what it is.
 func (h Host) already(o UpOptions, i *instance.Instance, run instance.Run) (*Upped, error) {
-	var conflict string
+	conflict, hint := "", fmt.Sprintf("end it first: docker stickybuilder down %s; or choose another name", i.Name)
 	switch {
+	case !o.Job.IsZero() && i.Job.Alive() && o.Job != i.Job:
+		// Either one's down would end it under the other.
+		conflict = fmt.Sprintf("another job that it is there for (%s, process %d)", first(i.JobName, "a process"), i.Job.PID)
+		hint = "give each job a builder of its own: docker stickybuilder up NAME"
 	case o.Disk != "" && o.Disk != i.Disk:
 		conflict = fmt.Sprintf("disk %s", i.Disk)
 	case o.Key != "" && o.Key != i.Working.Lineage.Key:
@@ -150,8 +159,7 @@ func (h Host) already(o UpOptions, i *instance.Instance, run instance.Run) (*Upp
 		conflict = "the driver " + first(i.Driver, ProcessDriver)
 	}
 	if conflict != "" {
-		return nil, fault.Hint(fmt.Errorf("bringing up %s: it is up already, with %s", i.Name, conflict),
-			"end it first: docker stickybuilder down %s; or choose another name", i.Name)
+		return nil, fault.Hint(fmt.Errorf("bringing up %s: it is up already, with %s", i.Name, conflict), "%s", hint)
 	}
 	dir := h.State.Dir(i.Name)
 	// The entry may have been removed by hand. Whether it is current is the

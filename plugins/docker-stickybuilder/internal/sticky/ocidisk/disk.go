@@ -45,6 +45,7 @@ type Options struct {
 	Jobs     int             // transfers at once; 0 means 8
 	Pack     int             // bytes that a pack is to have, at most and by default chunk.PackSize
 	Contend  time.Duration   // how long another job may take from announcing to moving the head; 0 means 2 s
+	Fresh    time.Duration   // how long what is newer than the head is no garbage, since a job may be about to make it that; 0 means 1 min
 	Pool     dirpool.Options // Now is taken from above
 	Registry registry.Options
 	Progress func(sent, total int64) // called while a generation is uploaded; total grows
@@ -79,6 +80,9 @@ func Open(repository string, o Options) (*Disk, error) {
 	}
 	if o.Contend <= 0 {
 		o.Contend = 2 * time.Second
+	}
+	if o.Fresh <= 0 {
+		o.Fresh = time.Minute
 	}
 	client, err := registry.Open(repository, o.Registry)
 	if err != nil {

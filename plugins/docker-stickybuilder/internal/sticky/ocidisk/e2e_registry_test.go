@@ -32,7 +32,7 @@ func TestConformanceOnTheTestbed(t *testing.T) {
 			places[t] = p
 		}
 		return openAt(t, p.repository, ocidisk.Options{
-			Dir: p.dir, Keep: keep, Now: time.Now, Contend: 50 * time.Millisecond, Registry: registry.Options{Backoff: 10 * time.Millisecond},
+			Dir: p.dir, Keep: keep, Now: time.Now, Contend: 50 * time.Millisecond, Fresh: time.Nanosecond, Registry: registry.Options{Backoff: 10 * time.Millisecond},
 		})
 	})
 }

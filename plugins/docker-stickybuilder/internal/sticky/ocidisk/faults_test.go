@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -106,5 +107,41 @@ func TestUnreachableRegistry(t *testing.T) {
 	d := open(t, "127.0.0.1:1", t.TempDir(), nil)
 	if err := d.CheckCommit(t.Context()); err == nil || fault.HintOf(err) != "is the registry 127.0.0.1:1 up and reachable from here?" {
 		t.Errorf("%v, hint %q", err, fault.HintOf(err))
+	}
+}
+
+// Another machine collects garbage between a job's announcement and its move of the head:
+// what was announced a moment ago is not what is too many.
+func TestCollectedWhileAnnounced(t *testing.T) {
+	w := newWorld(t)
+	a := w.clone(w.machine())
+	a.write(t, "f", []byte("one"))
+	a.commit(t)
+	b := w.clone(w.machine())
+	b.write(t, "f", []byte("two"))
+	other := open(t, w.host, t.TempDir(), func(o *ocidisk.Options) { o.Fresh = time.Minute })
+	var collected []string
+	var once sync.Once
+	w.reset(func(_ http.ResponseWriter, r *http.Request) bool {
+		if r.Method == http.MethodPut && strings.HasSuffix(r.URL.Path, "-head") {
+			once.Do(func() {
+				garbage, err := other.Garbage(t.Context(), 1)
+				if err != nil {
+					t.Error(err)
+				}
+				for _, g := range garbage {
+					if gone, err := other.Collect(t.Context(), g); err != nil || gone {
+						collected = append(collected, g.ID)
+					}
+				}
+			})
+		}
+		return false
+	})
+	next := b.commit(t)
+	w.reset(nil)
+	records, err := w.machine().Records(t.Context(), lineage)
+	if err != nil || len(records) != 2 || records[1].ID != next.ID || !records[1].Head || len(collected) > 0 {
+		t.Errorf("%+v, %v; collected %v", records, err, collected)
 	}
 }

@@ -5,10 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disk"
 )
+
+// surplus is what is too many of a lineage, but for what was announced a moment ago.
+func (d *Disk) surplus(now listing, head string, keep int) []listed {
+	since, at := d.options.Now().Add(-d.options.Fresh), now.find(head)
+	return slices.DeleteFunc(now.surplus(head, keep), func(g listed) bool {
+		return g.created.After(since) && (at == nil || g.tag > at.tag)
+	})
+}
 
 // collectOld removes generations beyond those to keep, as far as the registry deletes.
 func (d *Disk) collectOld(ctx context.Context, l disk.Lineage) error {
@@ -21,7 +30,7 @@ func (d *Disk) collectOld(ctx context.Context, l disk.Lineage) error {
 		return err
 	}
 	var errs []error
-	for _, g := range now.surplus(head.id(), d.options.Keep) {
+	for _, g := range d.surplus(now, head.id(), d.options.Keep) {
 		if d.isPending(g.id) {
 			continue
 		}
@@ -70,7 +79,7 @@ func (d *Disk) Garbage(ctx context.Context, keep int) ([]disk.Garbage, error) {
 		if err != nil {
 			return nil, err
 		}
-		for _, g := range now.surplus(head.id(), keep) {
+		for _, g := range d.surplus(now, head.id(), keep) {
 			one := disk.Garbage{Kind: disk.OldGeneration, ID: g.id, Lineage: l}
 			if m, err := d.generation(ctx, l, g); err == nil {
 				one.Bytes = m.record.Bytes

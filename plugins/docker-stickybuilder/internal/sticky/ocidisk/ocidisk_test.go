@@ -33,7 +33,7 @@ func needRoot(t *testing.T) {
 
 func open(t testing.TB, host, dir string, change func(*ocidisk.Options)) *ocidisk.Disk {
 	t.Helper()
-	o := ocidisk.Options{Dir: dir, Now: time.Now, Contend: 50 * time.Millisecond, Registry: registry.Options{Backoff: time.Millisecond, Tries: 4}}
+	o := ocidisk.Options{Dir: dir, Now: time.Now, Contend: 50 * time.Millisecond, Fresh: time.Nanosecond, Registry: registry.Options{Backoff: time.Millisecond, Tries: 4}}
 	if change != nil {
 		change(&o)
 	}
