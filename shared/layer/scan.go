@@ -9,36 +9,14 @@ import (
 	"io"
 )
 
-// Limits bound what one layer may make the reader hold or do. A zero field means
-// the default.
-type Limits struct {
-	Entries  int   // tar entries; default 4 million
-	Bytes    int64 // uncompressed bytes, holes of sparse files included; default 1 TiB
-	Metadata int64 // bytes of names, link targets and extended attributes; default 1 GiB
-}
-
-func (l Limits) withDefaults() Limits {
-	if l.Entries == 0 {
-		l.Entries = 4 << 20
-	}
-	if l.Bytes == 0 {
-		l.Bytes = 1 << 40
-	}
-	if l.Metadata == 0 {
-		l.Metadata = 1 << 30
-	}
-	return l
-}
-
-// ErrTooLarge is what a layer that exceeds its [Limits] gives.
-var ErrTooLarge = errors.New("layer exceeds the limit")
-
 // ErrEntryType is a tar entry of a type that no filesystem of an image can have.
 var ErrEntryType = errors.New("unknown tar entry type")
 
 // Options of [Scan]. The zero value only reads.
 type Options struct {
-	Limits Limits
+	Limits Limits // of this layer, where Quota is nil
+	// Quota is what several layers share that are scanned with the same.
+	Quota *Quota
 	// File, if not nil, is called for each regular file that is not empty, in
 	// the order of the stream, and returns where its content is copied to.
 	// Ordinal is the Position.Ordinal of the file's [Inode].
@@ -83,11 +61,20 @@ const (
 
 // Scan reads the uncompressed tar stream of one layer to its end, and past the
 // archive's end to the end of r, so that a reader that verifies a digest at EOF
-// has its say.
-func Scan(ctx context.Context, r io.Reader, opts Options) (*Changeset, error) {
-	limits := opts.Limits.withDefaults()
-	in := &boundedReader{ctx: ctx, r: r, left: limits.Bytes}
-	s := scanner{tar: tar.NewReader(in), opts: opts, limits: limits, buf: make([]byte, 128<<10)}
+// has its say. After an error, the quota is as it was before.
+func Scan(ctx context.Context, r io.Reader, opts Options) (_ *Changeset, err error) {
+	quota := opts.Quota
+	if quota == nil {
+		quota = &Quota{limits: opts.Limits.withDefaults()}
+	}
+	took := &draw{quota: quota}
+	defer func() {
+		if err != nil {
+			took.giveBack()
+		}
+	}()
+	in := &boundedReader{ctx: ctx, r: r, took: took}
+	s := scanner{tar: tar.NewReader(in), opts: opts, took: took, buf: make([]byte, 128<<10)}
 	for ordinal := 0; ; ordinal++ {
 		h, err := s.tar.Next()
 		if errors.Is(err, io.EOF) {
@@ -96,8 +83,8 @@ func Scan(ctx context.Context, r io.Reader, opts Options) (*Changeset, error) {
 		if err != nil {
 			return nil, fmt.Errorf("reading entry %d: %w", ordinal, err)
 		}
-		if ordinal >= limits.Entries {
-			return nil, fmt.Errorf("%w of %d entries", ErrTooLarge, limits.Entries)
+		if err := took.entry(); err != nil {
+			return nil, err
 		}
 		if err := s.entry(ordinal, h); err != nil {
 			var bad *NameError
@@ -114,12 +101,11 @@ func Scan(ctx context.Context, r io.Reader, opts Options) (*Changeset, error) {
 }
 
 type scanner struct {
-	tar      *tar.Reader
-	opts     Options
-	limits   Limits
-	buf      []byte
-	metadata int64
-	out      Changeset
+	tar  *tar.Reader
+	opts Options
+	took *draw
+	buf  []byte
+	out  Changeset
 }
 
 func (s *scanner) entry(ordinal int, h *tar.Header) error {
@@ -134,12 +120,12 @@ func (s *scanner) entry(ordinal int, h *tar.Header) error {
 	if err != nil {
 		return err
 	}
-	s.metadata += int64(len(h.Name) + len(h.Linkname))
+	metadata := int64(len(h.Name) + len(h.Linkname))
 	for k, v := range h.PAXRecords {
-		s.metadata += int64(len(k) + len(v))
+		metadata += int64(len(k) + len(v))
 	}
-	if s.metadata > s.limits.Metadata {
-		return fmt.Errorf("%w of %d bytes of names and attributes", ErrTooLarge, s.limits.Metadata)
+	if err := s.took.metadata(metadata); err != nil {
+		return err
 	}
 	switch kind {
 	case ignoredName:
@@ -200,8 +186,8 @@ func (s *scanner) link(path string, h *tar.Header) error {
 }
 
 func (s *scanner) content(ordinal int, node *Inode) error {
-	if node.Size > s.limits.Bytes-s.out.Bytes {
-		return fmt.Errorf("%w of %d bytes", ErrTooLarge, s.limits.Bytes)
+	if err := s.took.content(node.Size); err != nil {
+		return err
 	}
 	s.out.Files++
 	s.out.Bytes += node.Size
@@ -240,7 +226,7 @@ type onlyReader struct{ io.Reader }
 type boundedReader struct {
 	ctx  context.Context
 	r    io.Reader
-	left int64
+	took *draw
 }
 
 func (b *boundedReader) Read(p []byte) (int, error) {
@@ -248,8 +234,8 @@ func (b *boundedReader) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	n, err := b.r.Read(p)
-	if b.left -= int64(n); b.left < 0 {
-		return 0, fmt.Errorf("%w of uncompressed bytes", ErrTooLarge)
+	if full := b.took.stream(int64(n)); full != nil {
+		return 0, full
 	}
 	return n, err
 }

@@ -35,6 +35,36 @@ func TestScanLimits(t *testing.T) {
 	}
 }
 
+// Layers that share a quota may have it once; one that could not be read to its end
+// has not used any.
+func TestScanQuota(t *testing.T) {
+	data := Tar(t, File("a", strings.Repeat("x", 5000)), File("b", ""))
+	for name, limits := range map[string]layer.Limits{
+		"entries":  {Entries: 5},
+		"bytes":    {Bytes: 2*int64(len(data)) + 1000},
+		"metadata": {Metadata: 5},
+	} {
+		quota := layer.NewQuota(limits)
+		scan := func(data []byte) error {
+			_, err := layer.Scan(t.Context(), bytes.NewReader(data), layer.Options{Quota: quota})
+			return err
+		}
+		for range 3 {
+			if err := scan(data[:3000]); !errors.Is(err, io.ErrUnexpectedEOF) {
+				t.Fatalf("%s: got %v", name, err)
+			}
+		}
+		for range 2 {
+			if err := scan(data); err != nil {
+				t.Fatalf("%s: got %v", name, err)
+			}
+		}
+		if err := scan(data); !errors.Is(err, layer.ErrTooLarge) || !strings.Contains(err.Error(), "for all layers") {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
 // A sparse entry claims contents that are not in the stream.
 func TestScanSparseBomb(t *testing.T) {
 	for name, write := range SparseFormats {
