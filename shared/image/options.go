@@ -21,7 +21,8 @@ type Options struct {
 	Engine Engine
 	// TempDir is for archives that cannot be read by offset; "" means the system's.
 	TempDir string
-	// Progress is told about what Resolve has to copy there; nil means nobody listens.
+	// Progress is told about what Resolve has to copy there, and what registries are
+	// waited for; nil means nobody listens.
 	Progress progress.Reporter
 }
 
@@ -36,9 +37,9 @@ func (o Options) step(name string) progress.Step {
 // that waits when a registry asks for it and resumes broken downloads.
 func (o Options) RoundTripper() http.RoundTripper {
 	if o.Transport != nil {
-		return patient{o.Transport}
+		return patient{o.Transport, o.Progress}
 	}
-	return patient{remote.DefaultTransport}
+	return patient{remote.DefaultTransport, o.Progress}
 }
 
 // Remote returns the options in go-containerregistry's form, bound to ctx.

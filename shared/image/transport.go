@@ -8,7 +8,10 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
+
+	"github.com/dockerfactory/dockerfactory/shared/progress"
 )
 
 const (
@@ -26,7 +29,10 @@ const (
 // patient is the transport below the registry client. It adds what that lacks: to
 // wait as long as a busy registry asks, and to go on with a download where the
 // connection broke instead of from the beginning.
-type patient struct{ http.RoundTripper }
+type patient struct {
+	http.RoundTripper
+	progress progress.Reporter // hears what is waited for; nil means nobody listens
+}
 
 // RoundTrip waits and asks again if the answer is 429 or 503 with Retry-After
 // (RFC 9110, section 10.2.3), where the request can be sent again.
@@ -34,14 +40,23 @@ func (p patient) RoundTrip(r *http.Request) (*http.Response, error) {
 	for waits := 0; ; waits++ {
 		resp, err := p.RoundTripper.RoundTrip(r)
 		if err != nil {
+			if isBroken(err) {
+				p.tell("%s broke the connection", r.URL.Host)()
+			}
 			return nil, err
 		}
 		wait, asked := retryAfter(resp)
 		if !asked || waits == maxWaits || !replayable(r) {
+			if isPassing(resp.StatusCode) {
+				p.tell("%s answers %s", r.URL.Host, status(resp))()
+			}
 			return p.resumable(r, resp), nil
 		}
 		resp.Body.Close()
-		if err := pause(r.Context(), wait); err != nil {
+		over := p.tell("waiting %s for %s, which answers %s", wait, r.URL.Host, status(resp))
+		err = pause(r.Context(), wait)
+		over()
+		if err != nil {
 			return nil, err
 		}
 		if r.GetBody != nil {
@@ -53,6 +68,36 @@ func (p patient) RoundTrip(r *http.Request) (*http.Response, error) {
 			r.Body = body
 		}
 	}
+}
+
+// tell reports what is the matter, until over is called. The registry client asks
+// again after some answers, in silence and after a pause, so they are told of too.
+func (p patient) tell(format string, args ...any) (over func()) {
+	if p.progress == nil {
+		return func() {}
+	}
+	step := p.progress.Step(fmt.Sprintf(format, args...))
+	return func() { step.Done(nil) }
+}
+
+// isPassing reports whether the registry client asks again after an answer.
+func isPassing(code int) bool {
+	return code == http.StatusRequestTimeout || code == http.StatusTooManyRequests || code >= http.StatusInternalServerError
+}
+
+// isBroken reports whether the registry client asks again after an error.
+func isBroken(err error) bool {
+	for _, e := range []error{io.EOF, io.ErrUnexpectedEOF, syscall.EPIPE, syscall.ECONNRESET} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// status is an answer's status without the text that the registry gave it.
+func status(resp *http.Response) string {
+	return strings.TrimSpace(fmt.Sprintf("%d %s", resp.StatusCode, http.StatusText(resp.StatusCode)))
 }
 
 func replayable(r *http.Request) bool {
@@ -96,14 +141,14 @@ func (p patient) resumable(r *http.Request, resp *http.Response) *http.Response 
 	if r.Method != http.MethodGet || resp.StatusCode != http.StatusOK || resp.ContentLength <= 0 || resp.Uncompressed || r.Header.Get("Range") != "" {
 		return resp
 	}
-	resp.Body = &resumed{ReadCloser: resp.Body, transport: p.RoundTripper, request: r, size: resp.ContentLength, etag: resp.Header.Get("ETag")}
+	resp.Body = &resumed{ReadCloser: resp.Body, transport: p, request: r, size: resp.ContentLength, etag: resp.Header.Get("ETag")}
 	return resp
 }
 
 // resumed is an answer's body that asks for its rest when it breaks off.
 type resumed struct {
 	io.ReadCloser
-	transport http.RoundTripper
+	transport patient
 	request   *http.Request
 	size, n   int64
 	etag      string
@@ -144,12 +189,14 @@ func (b *resumed) resume() error {
 			return err
 		}
 		b.tries++
+		over := b.transport.tell("asking %s for the rest of a download that broke off after %d of %d bytes", b.request.URL.Host, b.n, b.size)
 		r := b.request.Clone(b.request.Context())
 		r.Header.Set("Range", fmt.Sprintf("bytes=%d-", b.n))
 		if b.etag != "" && !strings.HasPrefix(b.etag, "W/") {
 			r.Header.Set("If-Range", b.etag)
 		}
-		resp, err := b.transport.RoundTrip(r)
+		resp, err := b.transport.RoundTripper.RoundTrip(r)
+		over()
 		if err != nil {
 			continue
 		}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/dockerfactory/dockerfactory/shared/image"
+	"github.com/dockerfactory/dockerfactory/shared/progress"
 )
 
 // broken serves data and breaks off after so many bytes of each answer.
@@ -67,6 +68,66 @@ func get(t *testing.T, h http.Handler) ([]byte, error) {
 	}
 	defer resp.Body.Close()
 	return io.ReadAll(resp.Body)
+}
+
+// steps is a progress.Reporter that remembers what it was told.
+type steps struct {
+	progress.Reporter
+	mu   sync.Mutex
+	told []string
+}
+
+func (s *steps) Step(name string) progress.Step {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.told = append(s.told, name)
+	return progress.Discard.Step(name)
+}
+
+// Whoever looks on is told why nothing moves.
+func TestWaitsAreTold(t *testing.T) {
+	n := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "10")
+		switch n++; n {
+		case 1:
+			w.Header().Set("Retry-After", "1")
+			w.WriteHeader(http.StatusTooManyRequests)
+		case 2:
+			io.WriteString(w, "01234")
+		case 3:
+			w.Header().Set("Content-Range", "bytes 5-9/10")
+			w.Header().Set("Content-Length", "5")
+			w.WriteHeader(http.StatusPartialContent)
+			io.WriteString(w, "56789")
+		default:
+			w.WriteHeader(http.StatusBadGateway)
+		}
+	}))
+	t.Cleanup(server.Close)
+	heard := &steps{}
+	client := &http.Client{Transport: image.Options{Progress: heard}.RoundTripper()}
+	for range 2 {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.Copy(io.Discard, resp.Body)
+		resp.Body.Close()
+	}
+	host := strings.TrimPrefix(server.URL, "http://")
+	want := []string{
+		"waiting 1s for " + host + ", which answers 429 Too Many Requests",
+		"asking " + host + " for the rest of a download that broke off after 5 of 10 bytes",
+		host + " answers 502 Bad Gateway",
+	}
+	if !slices.Equal(heard.told, want) {
+		t.Errorf("got %q, want %q", heard.told, want)
+	}
 }
 
 func TestDownloadGoesOnWhereItBroke(t *testing.T) {
