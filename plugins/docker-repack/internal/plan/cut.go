@@ -9,9 +9,15 @@ import (
 const (
 	// tolerance is by how much a layer may exceed the target.
 	tolerance = 1.1
-	// slack is how far from the target the layers of a tier may be, all of them, so
-	// that they are even.
-	slack = 0.06
+	// limit is where writing ends a layer, in targets, and aim is what it is planned
+	// with: an estimate may then be a fourth too large before the layer has less than
+	// 0.9 targets. What is planned anew, by what has been learnt, is estimated better.
+	limit    = 1.05
+	aim      = 1.2
+	aimAgain = 1.1
+	// slack is how far from their full size the layers of a tier may be, all of them,
+	// so that they are even.
+	slack = 0.04
 	// reach is how far from its share of the whole a layer may end, to either side,
 	// in favour of a better seam.
 	reach = 0.03
@@ -20,14 +26,15 @@ const (
 	downloads = 3
 )
 
-// cut splits the units, which are in sequence, into layers of about target bytes.
-// None is empty, unless there are no units at all. There are so many layers below
-// them. Units larger than a layer get one of their own, the smallest first.
+// cut splits the units, which are in sequence, into layers of about full bytes. None
+// is empty, unless there are no units at all. There are so many layers below them.
+// What is hardly more than target gets one layer, and units that are more than that
+// one of their own, the smallest first.
 //
 // Those layers come after the even ones, for what takes long to download should not
 // keep the unpacking of others waiting (Johnson's rule); but not at the very top,
 // where the layer is that each change of a directory changes.
-func cut(units []*Unit, target float64, below int) []Layer {
+func cut(units []*Unit, target, full float64, below int) []Layer {
 	var huge []Layer
 	var small []*Unit
 	for _, u := range units {
@@ -41,27 +48,30 @@ func cut(units []*Unit, target float64, below int) []Layer {
 	if len(small) == 0 && len(huge) > 0 {
 		return huge
 	}
-	out := even(small, target, below)
+	out := even(small, target, full, below)
 	last := len(out) - 1
 	return slices.Concat(out[:last], huge, out[last:])
 }
 
-// share is how much the next layer should have if total is left: as much as all
-// that come after it, or, where they would miss the target by more than slack,
-// the target, so that only the last one is smaller. It is total if that is one layer.
-func share(total, target, slack float64) float64 {
+// share is how much the next layer should have if total is left: as much as all that
+// come after it, or, where they would miss their full size by more than slack, that
+// size, so that only the last one is smaller. It is total if that is one layer.
+func share(total, target, full, slack float64) float64 {
 	if total <= target*tolerance {
 		return total
 	}
-	low := max(math.Floor(total/target), 1)
-	over, under := total/low-target, target-total/(low+1)
+	if total <= full*(1+2*reach) {
+		return max(target, total-target*bulk/2) // what is too much for one layer
+	}
+	low := max(math.Floor(total/full), 1)
+	over, under := total/low-full, full-total/(low+1)
 	switch {
-	case over <= under && low > 1 && over <= slack*target:
+	case over <= under && low > 1 && over <= slack*full:
 		return total / low
-	case under <= slack*target:
+	case under <= slack*full:
 		return total / (low + 1)
 	}
-	return target
+	return full
 }
 
 // stagger is the size of one of the lowest layers, or 0 for none of them. Downloads
@@ -95,30 +105,27 @@ func (e *end) offer(f end) {
 // the lowest of the image. What is left is shared out anew for each layer. A unit
 // that would take a layer beyond its share waits for the next one while smaller
 // ones still fit.
-func even(units []*Unit, target float64, below int) []Layer {
-	left := 0.0
-	for _, u := range units {
-		left += u.Cost
-	}
+func even(units []*Unit, target, full float64, below int) []Layer {
+	left := cost(units)
 	var out []Layer
 	allowed := slack
 	for len(units) > 0 {
-		size := share(left, target, allowed)
+		size := share(left, target, full, allowed)
 		if size >= left {
 			out = append(out, Layer{Units: units})
 			break
 		}
 		least := 0.0
+		l := Layer{goal: target}
 		if low := stagger(target, below+len(out)); low > 0 {
-			size = low
+			l.goal, size = low, low*full/target
 		} else {
-			allowed = tolerance - 1 - reach
+			allowed = 2 * reach
 			// What a seam takes less of, the others get.
 			others := math.Round(left/size) - 1
-			least = left - others*target*(1+allowed)
+			least = left - others*full*(1+allowed)
 		}
-		var l Layer
-		l.Units, units = fill(units, size, least)
+		l.Units, units = fill(units, size, least, l.goal)
 		left -= l.Cost()
 		out = append(out, l)
 	}
@@ -129,11 +136,13 @@ func even(units []*Unit, target float64, below int) []Layer {
 }
 
 // fill takes units for a layer of about a size and of at least another, and returns
-// those that are left.
-func fill(units []*Unit, size, least float64) (taken, rest []*Unit) {
+// those that are left. Large units take no more than solid: where a layer is cut to
+// that while it is written, only small ones can make up for what estimates are wrong.
+func fill(units []*Unit, size, least, solid float64) (taken, rest []*Unit) {
 	low, high := min(size, max(size*(1-reach), least)), size*(1+reach)
+	solid = min(solid, size)
 	var waiting []*Unit
-	sum, wait := 0.0, 0.0
+	sum, large, wait := 0.0, 0.0, 0.0
 	best := end{at: -1}
 	i := 0
 	for ; i < len(units); i++ {
@@ -141,7 +150,8 @@ func fill(units []*Unit, size, least float64) (taken, rest []*Unit) {
 			best.offer(end{i, len(taken), len(waiting), seamBetween(units[i-1], units[i])})
 		}
 		u := units[i]
-		if sum+u.Cost > high && len(taken) > 0 {
+		isLarge := u.Cost > solid*bulk
+		if len(taken) > 0 && (sum+u.Cost > high || (isLarge && large+u.Cost > solid*(1+reach))) {
 			if wait += u.Cost; sum >= low || wait > size {
 				break
 			}
@@ -149,14 +159,16 @@ func fill(units []*Unit, size, least float64) (taken, rest []*Unit) {
 			continue
 		}
 		taken = append(taken, u)
-		sum += u.Cost
+		if sum += u.Cost; isLarge {
+			large += u.Cost
+		}
 	}
 	switch {
 	case best.at >= 0:
 		i, taken, waiting = best.at, taken[:best.units], waiting[:best.waiting]
-	case sum < low || sum > high:
+	case sum < min(low, solid*(1-reach)) || sum > high:
 		// Only what is too large for the rest of the layer is left.
-		if a, b := combine(units, size, high); math.Abs(cost(a)-size) < math.Abs(sum-size) {
+		if a, b := combine(units, solid, solid*(1+reach)); math.Abs(cost(a)-solid) < math.Abs(sum-solid) {
 			return a, b
 		}
 	}
@@ -164,6 +176,10 @@ func fill(units []*Unit, size, least float64) (taken, rest []*Unit) {
 }
 
 const (
+	// bulk is the part of a layer that makes a unit a large one, and first the one that
+	// makes it come first in its layer.
+	bulk  = 1.0 / 10
+	first = 1.0 / 4
 	// candidates is how many large units are tried in all combinations.
 	candidates = 256
 	// grain is the part of a layer that combinations are told apart by, and that a

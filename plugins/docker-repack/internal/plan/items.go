@@ -35,7 +35,9 @@ func (i Item) HasContent() bool {
 //
 // Over kept layers, the top layer also lists the directories that those have with
 // other attributes, and hides what is no more.
-func (p *Plan) Items(index int) iter.Seq[Item] {
+//
+// Admit is asked before each unit, and what it refuses is left out; nil admits all.
+func (p *Plan) Items(index int, admit func(*Unit) bool) iter.Seq[Item] {
 	return func(yield func(Item) bool) {
 		i := itemizer{plan: p, top: index == len(p.Layers)-1, yield: yield, directories: map[string]bool{}}
 		if !i.parents(".") { // also of a tree that is nothing but its root
@@ -45,7 +47,7 @@ func (p *Plan) Items(index int) iter.Seq[Item] {
 			return
 		}
 		for _, u := range p.Layers[index].Units {
-			if !i.unit(u) {
+			if (admit == nil || admit(u)) && !i.unit(u) {
 				return
 			}
 		}

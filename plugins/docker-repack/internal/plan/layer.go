@@ -11,6 +11,15 @@ type Layer struct {
 	Units []*Unit // in the order of the source
 	// Indivisible says that the layer is one unit that is larger than the target.
 	Indivisible bool
+	// Limit is where the layer has to end, in bytes as they are really compressed,
+	// whatever it was planned with; 0 means that it has all of its units.
+	Limit float64
+	// Waits says that the layer takes what others have no room for, so that it cannot
+	// be written before those, and Written that it has been.
+	Waits, Written bool
+
+	goal    float64 // size that it is to have; 0 means the target
+	section int     // layers of one section may have each other's units
 }
 
 // Cost is the estimate of the layer's compressed size, in bytes.
@@ -23,9 +32,15 @@ func (l *Layer) Cost() float64 {
 }
 
 // order brings the units into the order in which they were read, so that they are
-// read forward again, and what lay together is compressed together.
+// read forward again, and what lay together is compressed together. In a layer that
+// ends at a limit, those that are large come first: what comes last has to
+// be small for the limit to be met.
 func (l *Layer) order() {
+	large := l.Limit * first
 	slices.SortStableFunc(l.Units, func(a, b *Unit) int {
+		if l.Limit > 0 && (a.Cost > large) != (b.Cost > large) {
+			return cmp.Compare(b.Cost, a.Cost)
+		}
 		return cmp.Or(a.First.Compare(b.First), strings.Compare(a.name, b.name))
 	})
 }

@@ -36,6 +36,8 @@ type Plan struct {
 	Layers []Layer
 	Capped bool // the target would have taken more layers than allowed
 
+	target   float64
+	most     int      // new layers
 	shared   []string // directories whose final attributes the top layer has, sorted
 	isShared map[string]bool
 }
@@ -70,20 +72,26 @@ func Make(tree *layer.Tree, all []*Unit, opts Options) *Plan {
 	}
 	p := &Plan{Tree: tree, Units: all, Kept: opts.Kept}
 	rest := opts.Kept.remaining(all)
-	most := max(1, opts.MaxLayers-opts.Kept.len())
-	for target := float64(opts.Target); ; {
-		p.Layers = p.lay(rest, target)
-		if len(p.Layers) <= most {
+	p.most = max(1, opts.MaxLayers-opts.Kept.len())
+	for p.target = float64(opts.Target); ; {
+		p.Layers = p.lay(rest, p.target)
+		if len(p.Layers) <= p.most {
 			break
 		}
 		p.Capped = true
-		target *= max(1.02, float64(len(p.Layers))/float64(most))
+		p.target *= max(1.02, float64(len(p.Layers))/float64(p.most))
 	}
+	p.schedule()
+	p.finish()
+	return p
+}
+
+// finish brings the layers' units into their order.
+func (p *Plan) finish() {
 	for i := range p.Layers {
 		p.Layers[i].order()
 	}
 	p.share()
-	return p
 }
 
 // lay divides units by tiers; on top of kept layers, what fits into one layer goes
@@ -111,6 +119,7 @@ func divide(all []*Unit, target float64, below int) []Layer {
 	seq := slices.Clone(all)
 	slices.SortStableFunc(seq, sequence)
 	var out []Layer
+	section := 0
 	for start := 0; start < len(seq); {
 		end, size := start, 0.0
 		for end < len(seq) {
@@ -120,7 +129,11 @@ func divide(all []*Unit, target float64, below int) []Layer {
 			}
 			end, size = next, size+more
 		}
-		out = append(out, cut(seq[start:end], target, below+len(out))...)
+		for _, l := range cut(seq[start:end], target, target*aim, below+len(out)) {
+			l.section = section
+			out = append(out, l)
+		}
+		section++
 		start = end
 	}
 	if len(out) == 0 {

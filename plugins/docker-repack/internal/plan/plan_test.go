@@ -35,7 +35,7 @@ func TestCut(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []int
-			for _, l := range cut(unitsOf(tt.costs...), tt.target, downloads) {
+			for _, l := range cut(unitsOf(tt.costs...), tt.target, tt.target, downloads) {
 				got = append(got, len(l.Units))
 			}
 			if fmt.Sprint(got) != tt.want {
@@ -57,7 +57,7 @@ func TestCutProperties(t *testing.T) {
 		all := unitsOf(costs...)
 		target := 20 + rng.Float64()*500
 		seen := map[*Unit]bool{}
-		layers := cut(all, target, rng.IntN(3))
+		layers := cut(all, target, target, rng.IntN(3))
 		for i, l := range layers {
 			if len(l.Units) == 0 || l.Indivisible != (l.Cost() > target*tolerance && len(l.Units) == 1) {
 				t.Fatalf("layer %d: %d units, %f of %f, indivisible %v", i, len(l.Units), l.Cost(), target, l.Indivisible)
@@ -88,7 +88,7 @@ func TestEven(t *testing.T) {
 			costs = append(costs, rng.ExpFloat64())
 		}
 		target := 100 + rng.Float64()*300
-		layers := cut(unitsOf(costs...), target, downloads)
+		layers := cut(unitsOf(costs...), target, target, downloads)
 		for i, l := range layers {
 			if c := l.Cost(); c > 1.1*target || (c < 0.9*target && i < len(layers)-1) {
 				t.Fatalf("layer %d of %d is %f, the target %f", i, len(layers), c, target)
@@ -111,7 +111,7 @@ func TestEvenLarge(t *testing.T) {
 			}
 			costs = append(costs, c)
 		}
-		out := cut(unitsOf(costs...), 100, downloads)
+		out := cut(unitsOf(costs...), 100, 100, downloads)
 		for _, l := range out[:len(out)-1] {
 			layers++
 			if c := l.Cost(); c < 90 || c > 110 {

@@ -24,7 +24,7 @@ func TestLowestLayersAreSmaller(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []int
-			for _, l := range cut(many(tt.units, 1), 100, tt.below) {
+			for _, l := range cut(many(tt.units, 1), 100, 100, tt.below) {
 				got = append(got, len(l.Units))
 			}
 			if !slices.EqualFunc(got, tt.want, func(a, b int) bool { return a-b <= 5 && b-a <= 5 }) {
@@ -49,7 +49,7 @@ func TestLowestLayersMakePullsFaster(t *testing.T) {
 	}
 	for _, layers := range []float64{1.2, 1.5, 2, 2.5, 3, 4, 5, 8, 20} {
 		units := many(int(layers*500), target/500)
-		now, before := cut(units, target, 0), cut(units, target, downloads)
+		now, before := cut(units, target, target, 0), cut(units, target, target, downloads)
 		var sum float64
 		for _, mbps := range []float64{50, 100, 200, 500, 1000} {
 			ratio := pull(now, mbps) / pull(before, mbps)

@@ -38,7 +38,7 @@ func encode(v any) ([]byte, error) {
 // source's entries stay; those of base layers that are kept still own them, the
 // others own no layer any more. Each other layer adds one entry.
 // Inline reports that an inline build cache was left out.
-func newConfig(o *original, layers []stored) (raw []byte, inline bool, err error) {
+func newConfig(o *original, layers []*stored) (raw []byte, inline bool, err error) {
 	config := object{}
 	if err := json.Unmarshal(o.rawConfig, &config); err != nil {
 		return nil, false, err
@@ -115,7 +115,7 @@ func newDocument(mediaType types.MediaType, raw []byte) (document, error) {
 
 // newManifest is the source's manifest with the new config and layers, as an OCI
 // manifest: Docker's own media types know no zstd.
-func newManifest(o *original, config document, layers []stored, tree string) (document, error) {
+func newManifest(o *original, config document, layers []*stored, tree string) (document, error) {
 	m := object{}
 	if err := json.Unmarshal(o.rawManifest, &m); err != nil {
 		return document{}, err

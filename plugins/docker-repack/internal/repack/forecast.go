@@ -101,7 +101,7 @@ func planned(p *plan.Plan, index int) PlannedLayer {
 			directory(dirs, name).FileBytes += u.Raw
 		}
 	}
-	for range p.Items(index) {
+	for range p.Items(index, nil) {
 		l.Entries++
 	}
 	l.PredictedBytes = int64(cost)
@@ -132,7 +132,7 @@ func largestGroups(groups map[plan.Group]float64, top int) []LayerGroup {
 }
 
 // realize enters what the layers have become.
-func (a *ImageAnalysis) realize(layers []stored) {
+func (a *ImageAnalysis) realize(layers []*stored) {
 	for i, w := range layers {
 		l := &a.After.Layers[i]
 		l.Digest, l.Bytes, l.Entries = w.descriptor.Digest.String(), w.descriptor.Size, w.entries

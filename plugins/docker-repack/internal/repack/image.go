@@ -8,10 +8,8 @@ import (
 	"math"
 
 	"github.com/google/go-containerregistry/pkg/v1/types"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/dockerfactory/dockerfactory/plugins/docker-repack/internal/plan"
-	"github.com/dockerfactory/dockerfactory/shared/layer"
 	"github.com/dockerfactory/dockerfactory/shared/progress"
 )
 
@@ -39,9 +37,13 @@ func (r *run) image(ctx context.Context, o *original, platform string) (document
 		}
 	}
 	s.release(sp, p)
-	layers, err := r.layers(ctx, s, p, newRoom(sp, o.size()), prefix)
+	capped := p.Capped
+	p, layers, err := r.layers(ctx, s, p, newRoom(sp, o.size()), prefix)
 	if err != nil {
 		return document{}, err
+	}
+	if p.Capped && !capped {
+		r.warnCapped(platform)
 	}
 	tree, stats := s.digest, p.Stats()
 	doc, err := r.documents(ctx, o, layers, tree, platform)
@@ -67,6 +69,8 @@ func (r *run) image(ctx context.Context, o *original, platform string) (document
 	res.Sharing = s.sharing(o)
 	if analysis != nil {
 		analysis.Platform = platform
+		analysis.After = After{}
+		analysis.forecast(s, p)
 		analysis.realize(layers)
 		r.predict(analysis, o, s, p)
 	}
@@ -141,94 +145,17 @@ func (r *run) survey(ctx context.Context, o *original, sp *spool, platform, pref
 		return nil, nil, err
 	}
 	if p.Capped {
-		r.warn("%s: layers of the target size would be more than %d, so they are larger", platform, r.opts.MaxLayers)
+		r.warnCapped(platform)
 	}
 	return s, p, nil
 }
 
-// A stored layer is written, at the destination and, with Options.Verify, read back
-// from there.
-type stored struct {
-	*written
-	sent bool             // the destination did not have it
-	back *layer.Changeset // what the destination gives; nil if not asked for
-}
-
-// layers writes, compresses, uploads and reads back the output layers. Who waits
-// for the destination stands beside the compressors, which are as many as there
-// are jobs and as memory and temporary disk have room for.
-func (r *run) layers(ctx context.Context, s *scanned, p *plan.Plan, room *room, prefix string) (out []stored, err error) {
-	step := r.opts.Progress.Step(prefix + "writing layers")
-	defer func() { step.Done(err) }()
-	below := len(s.kept)
-	out = make([]stored, p.Len())
-	memory := newBudget(r.opts.Memory, s.tree.Len())
-	compressors := make(chan struct{}, r.opts.Jobs)
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(2 * r.opts.Jobs)
-	for i, k := range s.kept {
-		g.Go(func() (err error) {
-			out[i].written = k.written()
-			if out[i].sent, err = r.put(ctx, k); err != nil {
-				return err
-			}
-			return r.readBack(ctx, memory, s.tree, &out[i], i, step)
-		})
-	}
-	for i := range p.Layers {
-		g.Go(func() error {
-			id := fmt.Sprintf("layer %d of %d", below+i+1, p.Len())
-			select {
-			case compressors <- struct{}{}:
-			case <-ctx.Done():
-				return context.Cause(ctx)
-			}
-			if err := room.enter(ctx, i, int64(p.Layers[i].Cost())); err != nil {
-				return err
-			}
-			giveBack, err := memory.borrow(ctx, r.codec.memory(rawSize(&p.Layers[i])))
-			if err != nil {
-				return err
-			}
-			w, err := writeLayer(ctx, s, p, i, r.codec, r.opts.TempDir, func(done, total int64) {
-				step.Bytes("compressing "+id, done, total)
-			})
-			giveBack()
-			<-compressors
-			if err != nil {
-				return fmt.Errorf("writing %s: %w", id, err)
-			}
-			out[below+i].written = w
-			room.written(i, w.descriptor.Size)
-			out[below+i].sent, err = r.dst.PutBlob(ctx, w.descriptor, func() (io.ReadCloser, error) {
-				return w.open(func(n int64) { step.Bytes("storing "+id, n, w.descriptor.Size) }), nil
-			})
-			w.remove()
-			room.leave(i)
-			if err != nil {
-				return err
-			}
-			return r.readBack(ctx, memory, s.tree, &out[below+i], below+i, step)
-		})
-	}
-	return out, g.Wait()
-}
-
-// readBack reads what the destination gives for a layer of a tree, with
-// Options.Verify.
-func (r *run) readBack(ctx context.Context, memory *budget, like *layer.Tree, l *stored, index int, step progress.Step) error {
-	if !r.opts.Verify {
-		return nil
-	}
-	var err error
-	if l.back, _, _, err = (layerBlob{r.dst, index, l.descriptor, l.diffID, like}).scan(ctx, memory, nil, step); err != nil {
-		return fmt.Errorf("reading layer %d back: %w", index, explainLayer(err))
-	}
-	return nil
+func (r *run) warnCapped(platform string) {
+	r.warn("%s: layers of the target size would be more than %d, so they are larger", platform, r.opts.MaxLayers)
 }
 
 // documents stores the new config and manifest.
-func (r *run) documents(ctx context.Context, o *original, layers []stored, tree, platform string) (document, error) {
+func (r *run) documents(ctx context.Context, o *original, layers []*stored, tree, platform string) (document, error) {
 	raw, inline, err := newConfig(o, layers)
 	if err != nil {
 		return document{}, err

@@ -11,7 +11,7 @@ import (
 // verify reads the documents of an image back from the destination and compares
 // what they and the layers, which have been read back already, make up with what
 // was read from the source.
-func (r *run) verify(ctx context.Context, o *original, want *layer.Tree, doc document, layers []stored, prefix string) error {
+func (r *run) verify(ctx context.Context, o *original, want *layer.Tree, doc document, layers []*stored, prefix string) error {
 	return progress.Do(r.opts.Progress, prefix+"verifying the result", func(progress.Step) error {
 		back, err := open(ctx, r.dst, doc.descriptor)
 		if err != nil {
@@ -39,7 +39,7 @@ func (r *run) verify(ctx context.Context, o *original, want *layer.Tree, doc doc
 // a new one has something that engines read in different ways, for then the tree that
 // comes out is not what all of them show, and if a directory of the source is listed by
 // no layer: engines would give it the time of unpacking.
-func mergeBack(sets []*layer.Changeset, layers []stored, want *layer.Tree) (*layer.Tree, error) {
+func mergeBack(sets []*layer.Changeset, layers []*stored, want *layer.Tree) (*layer.Tree, error) {
 	var found []layer.Ambiguity
 	tree, err := layer.MergeObserved(sets, layer.Observer{Ambiguous: func(a layer.Ambiguity) {
 		if layers[a.Layer].kept == nil && a.Shape != layer.RootAttributes && len(found) == 0 {

@@ -46,9 +46,9 @@ func TestResultsThatEnginesReadInAnotherWay(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		layers := make([]stored, len(sets))
+		layers := make([]*stored, len(sets))
 		for i := range layers {
-			layers[i].written = &written{}
+			layers[i] = &stored{written: &written{}}
 		}
 		if _, err := mergeBack(sets, layers, want); (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: got %v", name, err)

@@ -19,15 +19,54 @@ type use struct {
 // disk under what none of them does.
 func (s *scanned) release(sp *spool, p *plan.Plan) {
 	for i := range p.Layers {
-		for _, u := range p.Layers[i].Units {
-			segment, off := s.segmentOf(u)
-			for range u.Files() {
-				sp.expect(segment, off, u.Raw, int32(i+1))
-			}
-		}
+		s.expect(sp, p.Layers[i].Units, int32(i+1))
 	}
 	for _, c := range s.contents {
 		c.segment.drop(func(f *frame) bool { return f.use.readings == 0 })
+	}
+}
+
+// expect foretells what one layer, counted from 1, reads.
+func (s *scanned) expect(sp *spool, units []*plan.Unit, layer int32) {
+	for _, u := range units {
+		segment, off := s.segmentOf(u)
+		for range u.Files() {
+			sp.expect(segment, off, u.Raw, layer)
+		}
+	}
+}
+
+// postpone tells that units will be read by another layer than was foretold.
+func (s *scanned) postpone(sp *spool, units []*plan.Unit) {
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	for _, u := range units {
+		if !u.HasContent() {
+			continue
+		}
+		segment, off := s.segmentOf(u)
+		for p := range segment.pieces(off, u.Raw) {
+			sp.share(p.frame)
+		}
+	}
+}
+
+// reassign foretells the spool once more who will read what, when all layers have
+// been read but those that a plan has still to be written. They are counted from base
+// on.
+func (s *scanned) reassign(sp *spool, p *plan.Plan, base int) {
+	sp.mu.Lock()
+	sp.alone = nil
+	for _, c := range s.contents {
+		for i := range c.segment.frames {
+			c.segment.frames[i].use = use{}
+		}
+	}
+	sp.mu.Unlock()
+	for i, l := range p.Layers {
+		if !l.Written {
+			s.expect(sp, l.Units, int32(base+i+1))
+		}
 	}
 }
 
@@ -51,10 +90,17 @@ func (s *spool) expect(g *segment, off, n int64, layer int32) {
 			u.layer = layer
 			s.own(layer, int64(p.frame.length))
 		default:
-			s.own(u.layer, -int64(p.frame.length))
-			u.layer = several
+			s.share(p.frame)
 		}
 	}
+}
+
+// share notes that no layer is the only one that reads a frame.
+func (s *spool) share(f *frame) {
+	if f.use.layer > nobody {
+		s.own(f.use.layer, -int64(f.length))
+	}
+	f.use.layer = several
 }
 
 // finished tells that one of the expected readings is over. A frame that nobody

@@ -65,12 +65,12 @@ func (c *countingReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// writeLayer writes and compresses one output layer.
-// Progress is told how many uncompressed bytes are done, of how many.
-func writeLayer(ctx context.Context, s *scanned, p *plan.Plan, index int, c codec, dir string, progress func(done, total int64)) (_ *written, err error) {
+// writeLayer writes and compresses one output layer, up to its limit, and returns the
+// units that it had no room for. Progress is told how many uncompressed bytes are done, of how many.
+func writeLayer(ctx context.Context, s *scanned, p *plan.Plan, index int, c codec, dir string, progress func(done, total int64)) (_ *written, rest []*plan.Unit, err error) {
 	f, remove, err := tempFile(dir, "docker-repack-layer-*")
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer func() {
 		if err != nil {
@@ -81,10 +81,17 @@ func writeLayer(ctx context.Context, s *scanned, p *plan.Plan, index int, c code
 	buffered := bufio.NewWriterSize(f, 256<<10)
 	z, err := c.open(io.MultiWriter(buffered, packed, &size), rawSize(&p.Layers[index]))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
+	room := &gauge{limit: p.Layers[index].Limit, flush: func() (int64, error) {
+		err := z.Flush()
+		return int64(size), err
+	}}
 	meter := &meter{total: rawSize(&p.Layers[index]), tell: progress}
-	entries, err := writeTar(ctx, io.MultiWriter(z, plain, meter), s, p, index)
+	entries, err := writeTar(ctx, io.MultiWriter(z, plain, meter), s, p, index, room.admit)
+	if err == nil {
+		err = room.err
+	}
 	progress(meter.total, meter.total)
 	if closed := z.Close(); err == nil {
 		err = closed
@@ -93,7 +100,7 @@ func writeLayer(ctx context.Context, s *scanned, p *plan.Plan, index int, c code
 		err = flushed
 	}
 	if err != nil {
-		return nil, explainDisk(err)
+		return nil, nil, explainDisk(err)
 	}
 	return &written{
 		descriptor: v1.Descriptor{
@@ -103,11 +110,12 @@ func writeLayer(ctx context.Context, s *scanned, p *plan.Plan, index int, c code
 		},
 		diffID:  v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(plain.Sum(nil))},
 		entries: entries, file: f, remove: remove,
-	}, nil
+	}, room.rest, nil
 }
 
-// writeTar writes a layer of the plan as a tar stream and returns how many entries it has.
-func writeTar(ctx context.Context, w io.Writer, s *scanned, p *plan.Plan, index int) (int, error) {
+// writeTar writes a layer of the plan as a tar stream, with those units that are
+// admitted, and returns how many entries it has.
+func writeTar(ctx context.Context, w io.Writer, s *scanned, p *plan.Plan, index int, admit func(*plan.Unit) bool) (int, error) {
 	reader, err := newSpoolReader()
 	if err != nil {
 		return 0, err
@@ -115,7 +123,7 @@ func writeTar(ctx context.Context, w io.Writer, s *scanned, p *plan.Plan, index 
 	defer reader.close()
 	t := tar.NewWriter(w)
 	entries := 0
-	for item := range p.Items(index) {
+	for item := range p.Items(index, admit) {
 		if err := context.Cause(ctx); err != nil {
 			return 0, err
 		}
