@@ -30,7 +30,7 @@ type workFlags struct {
 }
 
 func (f *workFlags) addTo(cmd *cobra.Command) {
-	cmd.Flags().StringSliceVar(&f.platforms, "platform", nil, `Images of an index to choose, such as "linux/amd64,linux/arm64" or "linux/*" (default all)`)
+	cmd.Flags().StringSliceVar(&f.platforms, "platform", nil, `Images of an index to choose, such as "linux/amd64,linux/arm64" or "linux/*" (default all; those for Windows stay as they are)`)
 	cmd.Flags().IntVar(&f.jobs, "jobs", 0, "Number of layers to work on at a time; the result does not depend on it (default the number of processors)")
 	cmd.Flags().StringVar(&f.memory, "memory", "512MiB", "Memory to work in; it bounds the number of layers under way, and the result does not depend on it")
 	_ = cmd.RegisterFlagCompletionFunc("memory", cobra.FixedCompletions([]string{"256MiB", "512MiB", "1GiB", "2GiB"}, cobra.ShellCompDirectiveNoFileComp|cobra.ShellCompDirectiveKeepOrder))

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -148,7 +149,7 @@ func archiveNames(ref image.Reference) map[string]string {
 // archived is what an archive consists of.
 type archived struct {
 	order  []v1.Descriptor
-	images []v1.Manifest // without attestations
+	images []v1.Manifest // without attestations, and images for Windows
 }
 
 // contentsOf walks from a manifest to all that it leads to; parts come before what
@@ -181,11 +182,11 @@ func (c *archived) walk(s *staging, d v1.Descriptor) error {
 		}
 	} else {
 		for _, part := range append(slices.Clone(m.Layers), m.Config) {
-			if !slices.ContainsFunc(c.order, func(o v1.Descriptor) bool { return o.Digest == part.Digest }) {
+			if part.MediaType.IsDistributable() && !slices.ContainsFunc(c.order, func(o v1.Descriptor) bool { return o.Digest == part.Digest }) {
 				c.order = append(c.order, part)
 			}
 		}
-		if m.Manifest.Config.MediaType.IsConfig() && !image.IsAttestation(d) {
+		if m.Manifest.Config.MediaType.IsConfig() && !image.IsAttestation(d) && (d.Platform == nil || !strings.EqualFold(d.Platform.OS, "windows")) {
 			c.images = append(c.images, m.Manifest)
 		}
 	}

@@ -64,7 +64,7 @@ func (r *run) artifact(ctx context.Context, d v1.Descriptor, moved map[v1.Hash]v
 		return v1.Descriptor{}, false, fmt.Errorf("parsing manifest %s: %w", d.Digest, err)
 	}
 	if m.Subject != nil {
-		if _, ok := moved[m.Subject.Digest]; ok {
+		if to, ok := moved[m.Subject.Digest]; ok && to.Digest != m.Subject.Digest {
 			r.warn("%s, in the index, is about %s and not about the result, and was left out", d.Digest, m.Subject.Digest)
 			return v1.Descriptor{}, false, nil
 		}
@@ -73,6 +73,18 @@ func (r *run) artifact(ctx context.Context, d v1.Descriptor, moved map[v1.Hash]v
 		return v1.Descriptor{}, false, fmt.Errorf("copying artifact %s: %w", d.Digest, err)
 	}
 	return d, true, r.dst.PutManifest(ctx, d, raw)
+}
+
+// pass copies an image as it is, and returns its descriptor.
+func (r *run) pass(ctx context.Context, d v1.Descriptor) (v1.Descriptor, error) {
+	raw, _, err := r.parts(ctx, d)
+	if err == nil {
+		err = r.dst.PutManifest(ctx, d, raw)
+	}
+	if err != nil {
+		return d, fmt.Errorf("copying %s: %w", platformText(*d.Platform), err)
+	}
+	return d, nil
 }
 
 type withSubjectField struct {
@@ -90,6 +102,9 @@ func (r *run) parts(ctx context.Context, d v1.Descriptor) (raw []byte, subject *
 		return nil, nil, fmt.Errorf("parsing manifest %s: %w", d.Digest, err)
 	}
 	for _, part := range append([]v1.Descriptor{m.Config}, m.Layers...) {
+		if !part.MediaType.IsDistributable() {
+			continue // whoever needs it fetches it from where its URLs lead
+		}
 		if _, err := r.carry(ctx, part); err != nil {
 			return nil, nil, err
 		}

@@ -97,7 +97,7 @@ func (r *run) annotatedBase(ctx context.Context, o *original) (base, error) {
 	}
 	for _, c := range found {
 		below := c.config.RootFS.DiffIDs
-		if c.original.platform().Equals(o.platform()) && len(below) > 0 && len(below) <= len(o.config.RootFS.DiffIDs) && slices.Equal(below, o.config.RootFS.DiffIDs[:len(below)]) {
+		if samePlatform(c.original.platform(), o.platform()) && len(below) > 0 && len(below) <= len(o.config.RootFS.DiffIDs) && slices.Equal(below, o.config.RootFS.DiffIDs[:len(below)]) {
 			return base{layers: len(below), image: named}, nil
 		}
 	}

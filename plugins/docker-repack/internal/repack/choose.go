@@ -1,6 +1,7 @@
 package repack
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +28,9 @@ func (r *run) choose(ctx context.Context, root *node) ([]choice, error) {
 		return nil, err
 	}
 	if len(c.chosen) == 0 {
+		if c.windows != nil {
+			return nil, c.windows
+		}
 		return nil, noPlatform(c.have)
 	}
 	return c.chosen, nil
@@ -37,6 +41,9 @@ type chooser struct {
 	seen   map[v1.Hash]bool
 	chosen []choice
 	have   []v1.Platform
+	// windows is what is wrong with the first image for Windows, if that is no reason
+	// to stop: nobody asked for it.
+	windows error
 }
 
 func (c *chooser) walk(ctx context.Context, n *node) error {
@@ -78,6 +85,9 @@ func (c *chooser) add(ctx context.Context, child v1.Descriptor) error {
 	case errors.Is(err, fs.ErrNotExist):
 		c.absent(child, child.Digest)
 		return nil
+	case errors.Is(err, errWindows) && len(c.opts.Platforms) == 0:
+		c.windows = cmp.Or(c.windows, err)
+		return c.pass(child, o)
 	case err != nil:
 		return err
 	}
@@ -93,6 +103,21 @@ func (c *chooser) add(ctx context.Context, child v1.Descriptor) error {
 	if c.wants(p) {
 		c.chosen = append(c.chosen, choice{o, platformText(p)})
 	}
+	return nil
+}
+
+// pass notes that an image stays as it is.
+func (c *chooser) pass(child v1.Descriptor, o *original) error {
+	if l, missing := o.missing(); missing {
+		c.absent(child, l.Digest)
+		return nil
+	}
+	if child.Platform == nil {
+		p := o.platform()
+		child.Platform = &p
+	}
+	c.passed = append(c.passed, child)
+	c.warn("%s stays as it is: repacking is for root filesystems of Linux", platformText(*child.Platform))
 	return nil
 }
 

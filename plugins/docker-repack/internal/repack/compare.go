@@ -4,8 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/dockerfactory/dockerfactory/shared/image"
 	"github.com/dockerfactory/dockerfactory/shared/layer"
@@ -54,6 +57,7 @@ func Compare(ctx context.Context, a, b image.Subject, opts Options) (*Comparison
 	out := &Comparison{Differences: []Difference{}}
 	sides := [2]*Side{&out.A, &out.B}
 	var images [2][]*original
+	var passed [2][]v1.Descriptor
 	for i, s := range []image.Subject{a, b} {
 		*sides[i] = Side{s.Reference.String(), s.Descriptor.Digest.String(), map[string]string{}}
 		r := &run{opts: opts, source: s.Store(), result: &Result{}}
@@ -61,6 +65,7 @@ func Compare(ctx context.Context, a, b image.Subject, opts Options) (*Comparison
 		if err != nil {
 			return nil, fmt.Errorf("reading %s: %w", s.Reference, err)
 		}
+		passed[i] = r.passed
 		for _, c := range chosen {
 			images[i] = append(images[i], c.original)
 		}
@@ -97,8 +102,29 @@ func Compare(ctx context.Context, a, b image.Subject, opts Options) (*Comparison
 			out.Differences = append(out.Differences, d)
 		}
 	}
+	out.Differences = append(out.Differences, unlike(passed[0], passed[1])...)
 	out.Equal = len(out.Differences) == 0
 	return out, nil
+}
+
+// unlike lists the images that only one of two sides has, of those that are compared
+// by their digests alone.
+func unlike(a, b []v1.Descriptor) []Difference {
+	var out []Difference
+	has := func(all []v1.Descriptor, d v1.Descriptor) bool {
+		return slices.ContainsFunc(all, func(e v1.Descriptor) bool { return e.Digest == d.Digest })
+	}
+	for _, d := range a {
+		if !has(b, d) {
+			out = append(out, Difference{Platform: platformText(*d.Platform), What: "image", A: d.Digest.String()})
+		}
+	}
+	for _, d := range b {
+		if !has(a, d) {
+			out = append(out, Difference{Platform: platformText(*d.Platform), What: "image", B: d.Digest.String()})
+		}
+	}
+	return out
 }
 
 type pair [2]*original
@@ -119,7 +145,7 @@ func pairs(a, b []*original) []pair {
 	var out []pair
 	rest := slices.Clone(b)
 	for _, x := range a {
-		i := slices.IndexFunc(rest, func(y *original) bool { return x.platform().Equals(y.platform()) })
+		i := match(x, rest, func(y *original) *original { return y })
 		if i < 0 {
 			out = append(out, pair{x, nil})
 			continue
@@ -133,11 +159,24 @@ func pairs(a, b []*original) []pair {
 	return out
 }
 
-// runtimeFields are the members of a config's "config" that decide how a container
-// runs, or that tools look at.
+// runtimeFields are the members of a config's "config" that specifications know, in
+// the order in which differences are listed; all others come after them.
 var runtimeFields = []string{
 	"User", "ExposedPorts", "Env", "Entrypoint", "Cmd", "Volumes", "WorkingDir", "Labels", "StopSignal",
 	"Healthcheck", "Shell", "OnBuild", "ArgsEscaped", "Memory", "MemorySwap", "CpuShares",
+}
+
+// fields returns the members that one of two configs has. Those that nobody knows, or
+// that are spelled in another way, may be what somebody's engine or tool goes by.
+func fields(p, q object) []string {
+	others := map[string]bool{}
+	for _, o := range []object{p, q} {
+		for key := range o {
+			others[key] = !slices.Contains(runtimeFields, key)
+		}
+	}
+	maps.DeleteFunc(others, func(_ string, other bool) bool { return !other })
+	return append(slices.Clone(runtimeFields), slices.Sorted(maps.Keys(others))...)
 }
 
 // compare lists the differences of two images whose trees are known.
@@ -155,7 +194,7 @@ func compare(a *original, x *layer.Tree, b *original, y *layer.Tree) []Differenc
 	add("architecture", a.config.Architecture, b.config.Architecture)
 	add("variant", a.config.Variant, b.config.Variant)
 	p, q := runtimeConfig(a.rawConfig), runtimeConfig(b.rawConfig)
-	for _, field := range runtimeFields {
+	for _, field := range fields(p, q) {
 		if !sameJSON(p[field], q[field]) {
 			add(field, string(p[field]), string(q[field]))
 		}

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"net/http"
@@ -27,6 +28,7 @@ import (
 	"github.com/dockerfactory/dockerfactory/plugins/docker-repack/internal/repack"
 	"github.com/dockerfactory/dockerfactory/shared/fault"
 	"github.com/dockerfactory/dockerfactory/shared/image"
+	"github.com/dockerfactory/dockerfactory/shared/layer"
 	. "github.com/dockerfactory/dockerfactory/shared/layer/layertest"
 )
 
@@ -100,6 +102,21 @@ func TestSourcesThatCannotBeRepacked(t *testing.T) {
 				t.Error("something is at the destination")
 			}
 		})
+	}
+}
+
+// What an image may hold, all of its layers may hold together.
+func TestLimitsAreOfTheWholeImage(t *testing.T) {
+	var tars [][]byte
+	for i := range 3 {
+		tars = append(tars, Tar(t, File(fmt.Sprintf("a%d", i), noise(uint64(i), 1000)), File(fmt.Sprintf("b%d", i), "")))
+	}
+	host := newRegistry(t)
+	push(t, host+"/app", makeImage(t, "linux/amd64", tars...))
+	run(t, host+"/app", host+"/out", repack.Options{Limits: layer.Limits{Entries: 6}})
+	_, err := tryRun(t, host+"/app", host+"/none", repack.Options{Limits: layer.Limits{Entries: 5}, Jobs: 3})
+	if !errors.Is(err, layer.ErrTooLarge) || !strings.Contains(fault.HintOf(err), "do not unpack it") {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -66,6 +66,11 @@ func (r *run) index(ctx context.Context, d v1.Descriptor) (document, error) {
 	if err != nil {
 		return document{}, err
 	}
+	for _, d := range r.passed {
+		if moved[d.Digest], err = r.pass(ctx, d); err != nil {
+			return document{}, err
+		}
+	}
 	doc, _, err := r.rebuild(ctx, root, moved)
 	return doc, err
 }

@@ -156,7 +156,7 @@ func (r *run) previous(ctx context.Context, o *original, step progress.Step) (*o
 	if err != nil {
 		return nil, nil, err
 	}
-	at := slices.IndexFunc(found, func(c choice) bool { return c.original.platform().Equals(o.platform()) })
+	at := match(o, found, func(c choice) *original { return c.original })
 	if at < 0 {
 		return nil, nil, fault.Hint(fmt.Errorf("it has no image for %s", platformText(o.platform())), "choose the platforms that it has with --platform, or leave --previous out")
 	}

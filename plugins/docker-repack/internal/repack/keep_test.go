@@ -178,6 +178,34 @@ func TestTenVersions(t *testing.T) {
 	}
 }
 
+// An earlier result is for the same platform if engines say so: arm64 is arm64/v8.
+// Of two that are, the one counts that says it in the same way.
+func TestPreviousOfTheSameVariant(t *testing.T) {
+	host := newRegistry(t)
+	tars := [][]byte{Tar(t, File("a", noise(1, 50_000)))}
+	for platform, others := range map[string][]string{
+		"linux/arm64": {"linux/arm64/v8"}, "linux/arm64/v8": {"linux/arm64"}, "linux/arm": {"linux/arm/v6", "linux/arm/v7"},
+		"linux/arm/v7": {"linux/arm", "linux/arm/v7"},
+	} {
+		var images []v1.Image
+		for i, other := range others {
+			what := tars
+			if i < len(others)-1 {
+				what = [][]byte{Tar(t, File("x", noise(2, 50_000)))}
+			}
+			images = append(images, makeImage(t, other, what...))
+		}
+		push(t, host+"/old", indexOf(t, images...))
+		run(t, host+"/old", host+"/old:out", repack.Options{})
+		previous := resolve(t, parse(t, host+"/old:out"))
+		push(t, host+"/new", makeImage(t, platform, append(tars, Tar(t, File("b", "1")))...))
+		r, err := tryRun(t, host+"/new", host+"/new:out", repack.Options{Previous: &previous, Verify: true})
+		if err != nil || r.Images[0].LayersKept != 1 {
+			t.Errorf("%s upon %v: %+v, %v", platform, others, r, err)
+		}
+	}
+}
+
 // The number of layers that is asked for holds for kept layers of both kinds
 // together.
 func TestMaxLayersWithBaseAndPrevious(t *testing.T) {

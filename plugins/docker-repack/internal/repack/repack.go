@@ -10,6 +10,7 @@ import (
 	"github.com/dockerfactory/dockerfactory/plugins/docker-repack/internal/plan"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-repack/internal/pulltime"
 	"github.com/dockerfactory/dockerfactory/shared/image"
+	"github.com/dockerfactory/dockerfactory/shared/layer"
 	"github.com/dockerfactory/dockerfactory/shared/progress"
 )
 
@@ -33,8 +34,8 @@ type Options struct {
 	TargetSize  int64  // of a compressed layer, in bytes
 	Compression string // one of Compressions; "" is what suits the destination
 	Level       string // one of Levels
-	// Platforms selects images of an index; none means all. A single image has
-	// to be for one of them.
+	// Platforms selects images of an index; none means all, of which those for
+	// Windows stay as they are. A single image has to be for one of them.
 	Platforms []image.PlatformPattern
 	// MaxLayers bounds the layers of a result, kept ones included; 0 means
 	// DefaultMaxLayers.
@@ -52,7 +53,10 @@ type Options struct {
 	// Memory is about how much the work may hold, in bytes; 0 means DefaultMemory.
 	// It bounds the workers, and the result does not depend on it. A tree of very
 	// many entries, and one worker, take what they need.
-	Memory  int64
+	Memory int64
+	// Limits are what the layers of one source image may make the work hold or do, all
+	// of them together; the zero value means the defaults.
+	Limits  layer.Limits
 	TempDir string // for the spool and finished layers; "" means the system's
 	// Verify reads the result back from the destination and compares it, before
 	// the result gets its name.
@@ -192,6 +196,8 @@ type run struct {
 	result *Result
 	// artifacts are the manifests of the index that are no images' and go along.
 	artifacts map[v1.Hash]bool
+	// passed are images of the index that stay as they are.
+	passed []v1.Descriptor
 }
 
 // single repacks a source that is one image.

@@ -91,12 +91,13 @@ func scan(ctx context.Context, o *original, sp *spool, hidden *graveyard, opts O
 	sets := make([]*layer.Changeset, n)
 	s.sets = sets
 	memory := newBudget(opts.Memory, 0)
+	quota := layer.NewQuota(opts.Limits)
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(max(opts.Jobs, 1))
 	for _, i := range largestFirst(o.manifest.Layers) {
 		d := o.manifest.Layers[i]
 		g.Go(func() error {
-			l := layerBlob{o.store, i, d, o.config.RootFS.DiffIDs[i], nil}
+			l := layerBlob{store: o.store, index: i, descriptor: d, diffID: o.config.RootFS.DiffIDs[i], quota: quota}
 			var err error
 			if sets[i], s.contents[i], s.layers[i].tar, err = l.scan(ctx, memory, sp, step); err != nil {
 				return fmt.Errorf("reading layer %d, %s: %w", i, d.Digest, explainLayer(err))
@@ -140,7 +141,8 @@ type layerBlob struct {
 	index      int // in its image
 	descriptor v1.Descriptor
 	diffID     v1.Hash
-	like       *layer.Tree // that it is expected to be a part of, if any
+	like       *layer.Tree  // that it is expected to be a part of, if any
+	quota      *layer.Quota // that it shares with other layers, if any
 }
 
 // scan reads the layer once, its contents into the spool if there is one, and
@@ -218,7 +220,7 @@ func (l layerBlob) scanOnce(ctx context.Context, memory int64, sp *spool, step p
 	defer plain.Close()
 	checked := &diffID{r: plain, hash: sha256.New(), want: l.diffID}
 
-	opts := layer.Options{Like: l.like}
+	opts := layer.Options{Like: l.like, Quota: l.quota}
 	var c *contents
 	if sp != nil {
 		c = &contents{segment: sp.segment(ctx)}

@@ -59,13 +59,16 @@ func platformText(p v1.Platform) string {
 // errArtifact is what a manifest gives that is no image's.
 var errArtifact = errors.New("is not a container image")
 
+// errWindows is what an image for Windows gives.
+var errWindows = errors.New("is a Windows image, whose layers are not plain root filesystems")
+
 // missing is the first layer that the source says it does not have, if any: engines
 // and copying programs leave out the platforms that they do not need.
 func (o *original) missing() (v1.Descriptor, bool) {
 	has, ok := o.store.(interface{ Has(d v1.Descriptor) bool })
 	if ok {
 		for _, l := range o.manifest.Layers {
-			if !has.Has(l) {
+			if l.MediaType.IsDistributable() && !has.Has(l) {
 				return l, true
 			}
 		}
@@ -117,8 +120,7 @@ func open(ctx context.Context, store Store, d v1.Descriptor) (*original, error) 
 
 func (o *original) check() error {
 	if strings.EqualFold(o.config.OS, "windows") {
-		return fault.Hint(fmt.Errorf("%s is a Windows image, whose layers are not plain root filesystems", o.descriptor.Digest),
-			"choose the other platforms of the index: --platform 'linux/*'")
+		return fault.Hint(fmt.Errorf("%s %w", o.descriptor.Digest, errWindows), "choose the other platforms of the index: --platform 'linux/*'")
 	}
 	for i, l := range o.manifest.Layers {
 		if err := checkLayerType(l.MediaType); err != nil {
