@@ -205,7 +205,9 @@ func volumeSupervisorKilled(t *testing.T, d docker) {
 		if u := j.upVolume(); (i > 0) != (u.Cache == "warm") || len(u.Recovered) != 0 {
 			t.Errorf("%d: %+v", i, u)
 		}
-		j.mustBuild()
+		if i == 0 {
+			j.mustBuild()
+		}
 		kill(t, j.status("sticky").SupervisorPid, syscall.SIGKILL)
 		j.eventually("the supervisor is dead", func() bool { return j.status("sticky").State == "dead" })
 		if d.inVolume() == "" {
@@ -250,10 +252,6 @@ func volumeDaemonKilled(t *testing.T, d docker) {
 	if r := j.down("next"); r.Builds[0].CachedSteps != 3 {
 		t.Errorf("%+v", r)
 	}
-	if u := j.upVolume(); len(u.Recovered) != 0 {
-		t.Errorf("once it was ended: %+v", u)
-	}
-	j.down()
 	j.nothingLeftOfVolumes()
 }
 
@@ -303,7 +301,6 @@ func volumeDamaged(t *testing.T, d docker) {
 		cached                     int
 	}{
 		{"cache.db", "junk", "repair", "warm", 0},
-		{"history.db", "junk", "repair", "warm", 3},
 		{"runc-overlayfs/workerid", "", "repair", "warm", 3},
 		{"runc-overlayfs/metadata_v2.db", "junk", "reset", "cold", 0},
 	} {

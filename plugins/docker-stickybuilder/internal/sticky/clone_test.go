@@ -262,3 +262,31 @@ func TestAForkDoesNotGetAnotherJobsBuilder(t *testing.T) {
 		}
 	}
 }
+
+// A copy is the last resort, and never silent: neither when it is made nor when the next job
+// will have to.
+func TestCopiesAreSaidAloud(t *testing.T) {
+	for _, c := range []struct {
+		clone disk.Clone
+		says  string
+	}{
+		{disk.Clone{Method: "copy", Bytes: 2e6, Entries: 3, Why: "no mkfs.btrfs"}, "the disk was copied, 2.0 MB in 3 files and directories, since its pool cannot be cloned without: no mkfs.btrfs"},
+		{disk.Clone{Method: "empty", Why: "no mkfs.btrfs"}, "the next job on this disk will copy it, since its pool cannot be cloned without: no mkfs.btrfs"},
+		{disk.Clone{Method: "reflink", Entries: 3}, ""},
+		{disk.Clone{Method: "snapshot"}, ""},
+		{disk.Clone{Method: "volume"}, ""},
+	} {
+		if got := strings.Join(copied(&instance.Instance{Working: disk.Working{Clone: c.clone}}), "\n"); got != c.says {
+			t.Errorf("%+v: %q", c.clone, got)
+		}
+	}
+	// What a real pool says of itself.
+	g := newChain(t, 1)
+	if err := g.climb(t, func(disk.Working) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	w := g.inst.Working.Clone
+	if said := len(copied(g.inst)) > 0; said != (w.Method == "copy") || said != (w.Why != "") {
+		t.Errorf("%+v: %v", w, copied(g.inst))
+	}
+}

@@ -16,6 +16,7 @@ import (
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/builderstore"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/container"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/daemon"
+	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/instance"
 	"github.com/dockerfactory/dockerfactory/shared/fault"
 )
 
@@ -93,7 +94,7 @@ func (s *supervisor) bootOnVolume(ctx context.Context) error {
 		}
 	}()
 
-	config := s.dir.File("boot")
+	config := s.dir.File(instance.Boot)
 	defer os.RemoveAll(config)
 	store, err := builderstore.Open(config)
 	if err != nil {

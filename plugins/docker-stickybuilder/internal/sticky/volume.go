@@ -130,8 +130,8 @@ func (p preparing) prepare(ctx context.Context) error {
 }
 
 func (p preparing) examine(ctx context.Context, keeper *container.Keeper) (volume.State, error) {
-	dir, err := os.MkdirTemp(string(p.host.State.Dir(p.inst.Name)), "volume-")
-	if err != nil {
+	dir := p.host.State.Dir(p.inst.Name).File(instance.Copied)
+	if err := os.Mkdir(dir, 0o700); err != nil {
 		return volume.State{}, err
 	}
 	defer os.RemoveAll(dir)

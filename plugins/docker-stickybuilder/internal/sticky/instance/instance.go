@@ -269,6 +269,10 @@ const (
 	Committed     = "committed.json"
 	fileStop      = "stop.json"
 	fileCommit    = "commit.json"
+
+	// Directories that are of use for a moment only.
+	Boot   = "boot"   // a buildx store
+	Copied = "copied" // databases of a volume
 )
 
 // Endpoint is the daemon's API address as builders and clients spell it.
@@ -367,6 +371,11 @@ func (s State) Archive(name string) error {
 	}
 	if err := os.RemoveAll(last); err != nil {
 		return err
+	}
+	for _, moment := range []string{Boot, Copied} { // of commands that were killed
+		if err := os.RemoveAll(s.Dir(name).File(moment)); err != nil {
+			return err
+		}
 	}
 	err := os.Rename(string(s.Dir(name)), last)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -76,12 +76,15 @@ func TestFiles(t *testing.T) {
 func TestArchiveReplaces(t *testing.T) {
 	s := State(t.TempDir())
 	for _, disk := range []string{"one", "two"} {
-		if err := errors.Join(os.MkdirAll(string(s.Dir("b")), 0o700), s.Dir("b").Save(&Instance{Disk: disk}), s.Archive("b")); err != nil {
+		if err := errors.Join(os.MkdirAll(string(s.Dir("b")), 0o700), s.Dir("b").Save(&Instance{Disk: disk}), os.MkdirAll(s.Dir("b").File(Copied), 0o700), s.Archive("b")); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if i, err := s.Last("b").Load(); err != nil || i.Disk != "two" {
 		t.Errorf("%+v, %v", i, err)
+	}
+	if _, err := os.Stat(s.Last("b").File(Copied)); !os.IsNotExist(err) {
+		t.Errorf("what a command that was killed had for a moment: %v", err)
 	}
 }
 
