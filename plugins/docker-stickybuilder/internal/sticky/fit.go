@@ -66,14 +66,15 @@ func (f fitting) fit(ctx context.Context) (before, after int64, err error) {
 // from its end.
 const pruneTime = 2 * time.Minute
 
-// lookTime bounds how long a disk that is hardly too big is measured.
-const lookTime = 100 * time.Millisecond
+// lookTime bounds how long a disk that cannot be too big is measured, to be told.
+const lookTime = 30 * time.Millisecond
 
 // fit prunes the disk before a commit, while the daemon lives. It never fails: a
 // disk that is too big is committed nevertheless, and the report says so.
 //
 // To measure a disk with many files takes seconds. Where the filesystem that it is on
-// holds no more than the disk may, only as much is done as takes no time.
+// holds no more than the disk may, also with all that is not written yet, only as much is
+// done as takes no time.
 func (s *supervisor) fit(ctx context.Context, e *ending) {
 	if s.inst.MaxBytes <= 0 || s.inst.Diskless() || s.inst.Volume != nil || s.inst.ReadOnly || e.policy == history.Never || e.override != "" {
 		return
@@ -86,16 +87,15 @@ func (s *supervisor) fit(ctx context.Context, e *ending) {
 		size, err := tree.Measure(ctx, s.inst.Working.Root)
 		return size.Bytes, err
 	}
-	if space, err := tree.Free(s.inst.Working.Root); err == nil && space.Size-space.Bytes <= s.inst.MaxBytes {
+	space, err := tree.Free(s.inst.Working.Root)
+	unwritten, memErr := tree.Unwritten()
+	if err == nil && memErr == nil && space.Size-space.Bytes+unwritten <= s.inst.MaxBytes {
 		look, cancel := context.WithTimeout(ctx, lookTime)
 		defer cancel()
-		n, err := measure(look)
-		if err == nil {
+		if n, err := measure(look); err == nil {
 			e.bytes = n
 		}
-		if e.bytes <= s.inst.MaxBytes { // what is not written yet is not on the filesystem
-			return
-		}
+		return
 	}
 	f := fitting{
 		most:    s.inst.MaxBytes,
