@@ -146,6 +146,13 @@ func volumeInUse(t *testing.T, d docker) {
 	two.refusedUp("using volume " + diskVolume + ": the disk is in use, by container buildx_buildkit_sticky0-")
 	two.refuses("the disk is in use", "disk", "rm", "--all", "--disk", "volume:"+diskVolume)
 	two.refusedUp("the disk is in use", "other")
+	var v struct {
+		Ours  bool
+		InUse []string
+	}
+	if two.sticky(&v, "disk", "inspect", "--disk", "volume:"+diskVolume); !v.Ours || len(v.InUse) != 1 || !strings.HasPrefix(v.InUse[0], "buildx_buildkit_sticky0-") {
+		t.Errorf("%+v", v)
+	}
 	one.mustBuild()
 	if r := one.down(); r.Decision != "keep" {
 		t.Errorf("%+v", r)

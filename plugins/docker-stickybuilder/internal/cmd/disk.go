@@ -3,7 +3,6 @@ package cmd
 import (
 	"context"
 	"slices"
-	"strings"
 
 	"github.com/docker/cli/cli/command"
 	"github.com/docker/go-units"
@@ -144,8 +143,7 @@ func (f *choiceFlags) choice(ctx context.Context, h sticky.Host, args []string) 
 
 // noGenerations says what there is instead.
 func noGenerations(spec string) error {
-	_, name, _ := strings.Cut(spec, ":")
-	return fault.Hint(sticky.ErrNoGenerations, "look at it: docker volume inspect %s; remove it with all that is in it: docker stickybuilder disk rm --all --disk %s", name, spec)
+	return fault.Hint(sticky.ErrNoGenerations, "look at it: docker stickybuilder disk inspect --disk %s; remove it with all that is in it: docker stickybuilder disk rm --all --disk %s", spec, spec)
 }
 
 // listed is the disk as completion sees it: nothing if it cannot be read.

@@ -29,9 +29,12 @@ func newDiskInspectCmd(dockerCLI command.Cli) *cobra.Command {
 		Long: `Show the generations of a disk, the newest first: when and by which builder each was
 written, the builds of that job and how long the steps took that it has computed,
 BuildKit's version, and the generation that it is a clone of, which the first one of
-a branch has from another disk. With GENERATION, show that one and its ancestors.` + cliplugin.ExitStatusHelp(""),
+a branch has from another disk. With GENERATION, show that one and its ancestors.
+
+Of a docker volume, which has no generations, show whose it is, and who uses it.` + cliplugin.ExitStatusHelp(""),
 		Example: `  docker stickybuilder disk inspect --key acme/app --ref main
-  docker stickybuilder disk inspect 20260102T030405Z-0123456789ab --format json`,
+  docker stickybuilder disk inspect 20260102T030405Z-0123456789ab --format json
+  docker stickybuilder disk inspect --disk volume:buildcache`,
 		Args:              cli.RequiresMaxArgs(1),
 		ValidArgsFunction: f.completeGenerations(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -44,6 +47,9 @@ a branch has from another disk. With GENERATION, show that one and its ancestors
 }
 
 func runDiskInspect(ctx context.Context, dockerCLI command.Cli, f choiceFlags, output render.Flags, args []string) error {
+	if isVolume(f.disk) {
+		return inspectVolume(ctx, dockerCLI, f, output, args)
+	}
 	if err := output.Validate(sticky.Inspected{}); err != nil {
 		return cliplugin.Usage(err)
 	}
@@ -156,4 +162,48 @@ func generationTable(w io.Writer, in *sticky.Inspected, now time.Time) error {
 		}
 	}
 	return nil
+}
+
+func inspectVolume(ctx context.Context, dockerCLI command.Cli, f choiceFlags, output render.Flags, args []string) error {
+	if len(args) > 0 || f.key != "" || f.ref.value != nil || f.platform != "" {
+		return cliplugin.Usage(sticky.ErrNoGenerations)
+	}
+	if err := output.Validate(sticky.VolumeDisk{}); err != nil {
+		return cliplugin.Usage(err)
+	}
+	h, err := host()
+	if err != nil {
+		return err
+	}
+	spec, err := diskSpec(f.disk)
+	if err != nil {
+		return err
+	}
+	engine, err := engineName(dockerCLI)
+	if err != nil {
+		return err
+	}
+	v, err := h.InspectVolume(ctx, engine, spec)
+	if err != nil {
+		return err
+	}
+	return output.Print(dockerCLI.Out(), v.Disk, v, func(w io.Writer) error {
+		owner := "somebody else's: it is never removed"
+		if v.Ours {
+			owner = "docker stickybuilder's"
+		}
+		for _, row := range [][]string{
+			{"DISK", v.Disk},
+			{"ENGINE", v.Engine},
+			{"DRIVER", v.Driver},
+			{"AGE", age(v.Created, h.Now())},
+			{"OWNER", owner},
+			{"IN USE", dash(strings.Join(v.InUse, ", "))},
+		} {
+			if err := statusLine(w, row...); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/container"
 	"github.com/dockerfactory/dockerfactory/plugins/docker-stickybuilder/internal/sticky/disk"
 	"github.com/dockerfactory/dockerfactory/shared/fault"
 )
@@ -69,26 +68,4 @@ func (h Host) RemoveLineage(ctx context.Context, o Choice) (*Removed, error) {
 		r.Generations = append(r.Generations, g.ID)
 	}
 	return r, nil
-}
-
-// RemoveVolume removes the docker volume that a --disk value names, with all that is in it,
-// from the engine of that address. It has to be one that was made to be a disk.
-func (h Host) RemoveVolume(ctx context.Context, engine, spec string) (*Removed, error) {
-	v := volumeOf(spec)
-	e, err := container.ConnectAnywhere(ctx, engine, h.Reach)
-	if err != nil {
-		return nil, err
-	}
-	defer e.Close()
-	found, err := e.FindVolume(ctx, v.Name)
-	if err == nil && found == nil {
-		err = fault.Hint(fmt.Errorf("removing volume %s: the docker engine at %s has none of that name", v.Name, engine), "see its volumes: docker volume ls")
-	}
-	if err == nil {
-		err = e.RemoveDiskVolume(ctx, found)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return &Removed{Disk: spec, Generations: []string{}, Lineage: true}, nil
 }

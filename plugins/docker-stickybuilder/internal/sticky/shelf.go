@@ -62,7 +62,7 @@ func (h Host) OpenShelf(spec string) (Shelf, error) {
 		return nil, fault.Hint(ErrNoDisk, "name one that is: --disk dir:PATH or oci:REGISTRY/REPO")
 	}
 	if volumeOf(spec) != nil {
-		return nil, fault.Hint(ErrNoGenerations, "see the volume: docker volume inspect; remove it: docker stickybuilder disk rm --all --disk %s", spec)
+		return nil, fault.Hint(ErrNoGenerations, "look at it: docker stickybuilder disk inspect --disk %s; remove it: docker stickybuilder disk rm --all --disk %s", spec, spec)
 	}
 	return h.open(spec, opening{existing: true})
 }
