@@ -93,7 +93,6 @@ type upped struct {
 
 type downed struct {
 	Decision, Reason string
-	Bytes            int64 // of the disk
 
 	wall time.Duration
 }

@@ -120,7 +120,25 @@ func buildAndCommit(ctx context.Context, b *bed.Bed, p place, disk, dockerfile s
 	}
 	p.meter.Reset()
 	down, err := stickyDown(ctx, b, "--commit", "always")
-	return Commit{Wall: down.wall, Bytes: down.Bytes, Count: p.meter.Reset()}, err
+	if err != nil {
+		return Commit{}, err
+	}
+	c := Commit{Wall: down.wall, Count: p.meter.Reset()}
+	c.Bytes, err = headSize(ctx, b, disk)
+	return c, err
+}
+
+// headSize is the size of the files of the newest generation. Down tells it only where it
+// is quick to measure.
+func headSize(ctx context.Context, b *bed.Bed, disk string) (int64, error) {
+	var of struct{ Generations []struct{ Bytes int64 } }
+	if _, err := call(ctx, b, &of, "disk", "inspect", "--disk", disk, "--key", "bench", "--ref", ""); err != nil {
+		return 0, err
+	}
+	if len(of.Generations) == 0 || of.Generations[0].Bytes == 0 {
+		return 0, fmt.Errorf("measuring the head of %s: disk inspect does not tell its size", disk)
+	}
+	return of.Generations[0].Bytes, nil
 }
 
 // restore brings up a builder on a machine that has nothing, through a meter before a
