@@ -21,6 +21,9 @@ func writeAtomically(name string, write func(f *os.File) error) error {
 	return f.publish(name)
 }
 
+// temporaryPrefix begins the names of files that are not complete.
+const temporaryPrefix = ".docker-repack-"
+
 // unnamed is a file that disappears with the process unless it is published. Where
 // the system has no such files it has a temporary name.
 type unnamed struct {
@@ -30,7 +33,7 @@ type unnamed struct {
 
 func newTemporary(dir string) (*unnamed, error) {
 	// Unlike os.CreateTemp, which knows no umask.
-	name := filepath.Join(dir, ".docker-repack-"+rand.Text())
+	name := filepath.Join(dir, temporaryPrefix+rand.Text())
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		return nil, err
@@ -61,7 +64,7 @@ func (u *unnamed) publish(name string) error {
 			return err
 		}
 		// A link replaces nothing: it takes a second name and a rename.
-		other := filepath.Join(filepath.Dir(name), ".docker-repack-"+rand.Text())
+		other := filepath.Join(filepath.Dir(name), temporaryPrefix+rand.Text())
 		if err := u.link(other); err != nil {
 			return err
 		}

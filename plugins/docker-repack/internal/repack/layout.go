@@ -48,7 +48,7 @@ func newLayoutDestination(ref image.Reference) (*layoutDestination, error) {
 	case err != nil:
 		return nil, fmt.Errorf("opening destination %s: %w", ref, err)
 	case len(entries) > 0:
-		if _, err := l.index(); err != nil {
+		if _, err := l.index(); err != nil && !(errors.Is(err, fs.ErrNotExist) && isBegun(entries)) {
 			return nil, fault.Hint(fmt.Errorf("destination %s is neither empty nor an OCI layout: %w", ref, err), "choose another directory")
 		}
 	}
@@ -57,6 +57,14 @@ func newLayoutDestination(ref image.Reference) (*layoutDestination, error) {
 		return nil, fault.Hint(fmt.Errorf("opening destination %s: %w", ref, err), "choose a directory that can be written")
 	}
 	return l, nil
+}
+
+// isBegun reports whether the entries of a directory are what a layout has before its
+// index.json: another run may be at work on it, or may have been killed.
+func isBegun(entries []fs.DirEntry) bool {
+	return !slices.ContainsFunc(entries, func(e fs.DirEntry) bool {
+		return e.Name() != ocispec.ImageBlobsDir && e.Name() != ocispec.ImageLayoutFile && !strings.HasPrefix(e.Name(), temporaryPrefix)
+	})
 }
 
 func (l *layoutDestination) path(d v1.Descriptor) string {

@@ -291,6 +291,26 @@ func TestOldEngineReadsNoZstd(t *testing.T) {
 	}
 }
 
+// A layout that another run has begun, and perhaps not ended, can be written to.
+func TestLayoutThatWasBegun(t *testing.T) {
+	from := resolve(t, parse(t, "oci://"+store(t, makeImage(t, "linux/amd64", Tar(t, File("a", ""))))))
+	dir := t.TempDir()
+	if _, err := repack.Run(t.Context(), from, unpublished{must(repack.OpenDestination(t.Context(), parse(t, "oci://"+dir), image.Options{}))}, repack.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "blobs")); err != nil {
+		t.Fatal(err)
+	}
+	dst, err := repack.OpenDestination(t.Context(), parse(t, "oci://"+dir), image.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := repack.Run(t.Context(), from, dst, repack.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	imageOf(t, "oci://"+dir)
+}
+
 // Who write to one layout at the same time take nothing from each other.
 func TestLayoutOfSeveralWriters(t *testing.T) {
 	const writers = 12

@@ -63,6 +63,7 @@ func (r *run) preview(ctx context.Context, c choice) (*ImageAnalysis, error) {
 	if err != nil {
 		return nil, err
 	}
+	p = rehearse(p)
 	a, err := analyze(ctx, c.original, s, p, r.opts.Top)
 	if err != nil {
 		return nil, err

@@ -124,6 +124,15 @@ func TestLayersHaveTheTargetSize(t *testing.T) {
 					t.Errorf("layer %d of %d has %d bytes, the target is %d", i, len(out), l.Bytes, target)
 				}
 			}
+			planned := planOf(t, host+"/"+name, opts).Images[0].After.Layers
+			if d := len(planned) - len(out); d*d > (1+len(out)/10)*(1+len(out)/10) {
+				t.Errorf("%d layers planned, %d made", len(planned), len(out))
+			}
+			for i, l := range planned {
+				if share := float64(l.PredictedBytes) / target; !l.Indivisible && share > 1+tolerance {
+					t.Errorf("layer %d of %d is planned with %.2f times the target", i, len(planned), share)
+				}
+			}
 			opts.Jobs, opts.Verify = 16, false
 			if again := run(t, host+"/"+name, host+"/"+name+":again", opts); again.Digest != r.Digest {
 				t.Errorf("16 jobs make %s, and two %s", again.Digest, r.Digest)
