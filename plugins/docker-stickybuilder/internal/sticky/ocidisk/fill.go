@@ -12,6 +12,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
@@ -50,8 +51,11 @@ func (d *Disk) fill(ctx context.Context, m *manifest, r *restoring, next *treein
 		f.want(n)
 	}
 	g, gctx := errgroup.WithContext(ctx)
+	writing, filled := context.WithCancel(gctx)
+	g.Go(func() error { return writeBack(writing, r.Working.Root) })
 	g.Go(func() error { return f.prepare(gctx, m.id(), r) })
 	g.Go(func() error {
+		defer filled()
 		if old != nil { // and little is to be made
 			if err := f.wait(gctx); err != nil {
 				return err
@@ -66,6 +70,29 @@ func (d *Disk) fill(ctx context.Context, m *manifest, r *restoring, next *treein
 		return nil, err
 	}
 	return a.Finish(ctx)
+}
+
+// writeBackEvery is short beside the seconds that a fetch takes, and long beside what
+// a sync costs the disk of its own.
+const writeBackEvery = 250 * time.Millisecond
+
+// writeBack has the disk write while packs come, until the context ends: the snapshot
+// that the job gets of the generation waits until everything is written, and the disk
+// would have nothing to do before. What could not be written is told to the first who
+// asks, so it is told here.
+func writeBack(ctx context.Context, root string) error {
+	tick := time.NewTicker(writeBackEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if err := durable.SyncFilesystem(root); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return nil
+		}
+	}
 }
 
 // prepare gives the files their names, unless a dead process has done that, and notes
