@@ -67,7 +67,7 @@ an unshaped ` + "`docker pull`" + ` with unpacking. "tree" says whether the root
 	memoryNote = "Synthetic images of growing size: weights that hardly compress, sources that do, small files, copies, removed directories."
 	linksNote  = "`docker pull`, with unpacking, by an engine that has none of the layers, through a proxy that lets so many bits a second through.\n" +
 		"The unnamed column is the multiple of ours; \"predicted\" is what `docker repack pull-time --deep` says, for containerd, a link without delay, and the rates below it.\n" +
-		"The fastest of the rounds count, of pulls and of rates: noise only makes them slower. Rates are measured between the pulls, with images that have nothing to do with the pulled one: one layer, nine, 10 000 entries, and 67 MB of text. \"CPU of others\"\n" +
+		"Of pulls the mean counts, since the engine begins layers in no order (docs/design/007), and of rates the fastest. Rates are measured between the pulls, with images that have nothing to do with the pulled one: one layer, nine, 10 000 entries, and 67 MB of text. \"CPU of others\"\n" +
 		"is the part of the processors that neither the engine had nor nobody: registry and proxy included."
 	updatesNote = `Bytes that a host which has one release of an application pulls to get the next: the layers that it does not have. "changed contents" are
 the files whose content is nowhere in the release before, "changed entries" those that are new or differ in content or metadata, each compressed

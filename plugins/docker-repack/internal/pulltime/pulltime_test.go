@@ -18,7 +18,7 @@ func near(t *testing.T, what string, got, want float64) {
 
 func TestSimulate(t *testing.T) {
 	link := Link{Bandwidth: 10 / payload}
-	one := Profile{"", 1, 1}
+	one := Profile{Downloads: 1, Unpacks: 1}
 	near(t, "a layer takes its size", Simulate([]Layer{{Size: 100}}, one, link, fast).Seconds, 10)
 	three := []Layer{{Size: 100}, {Size: 100}, {Size: 100}}
 	near(t, "three share the link", Simulate(three, Profiles[0], link, fast).Seconds, 30)
@@ -35,6 +35,12 @@ func TestSimulate(t *testing.T) {
 	quick := Link{Bandwidth: 1e12}
 	near(t, "in order", Simulate(four, Profiles[1], quick, slow).Seconds, 40)
 	near(t, "side by side", Simulate(four, Profiles[2], quick, slow).Seconds, 10)
+	// Three layers, one download at a time, each as long to unpack: 40 in their order, 50 in three
+	// other orders, 60 in the two in which the lowest comes last.
+	equal := []Layer{{Size: 100, Raw: 100}, {Size: 100, Raw: 100}, {Size: 100, Raw: 100}}
+	if got := Simulate(equal, Profile{Downloads: 1, Unpacks: 1, Unordered: true}, link, slow).Seconds; got < 50.7 || got > 52.7 {
+		t.Errorf("in any order: got %f, want about 51.7", got)
+	}
 	if got := Simulate(nil, one, link, fast).Seconds; got != 0 {
 		t.Errorf("nothing takes %f", got)
 	}
