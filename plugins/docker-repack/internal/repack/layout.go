@@ -48,7 +48,7 @@ func newLayoutDestination(ref image.Reference) (*layoutDestination, error) {
 	case err != nil:
 		return nil, fmt.Errorf("opening destination %s: %w", ref, err)
 	case len(entries) > 0:
-		if _, err := l.index(); err != nil && !(errors.Is(err, fs.ErrNotExist) && isBegun(entries)) {
+		if _, err := l.index(); err != nil && (!errors.Is(err, fs.ErrNotExist) || !isBegun(entries)) {
 			return nil, fault.Hint(fmt.Errorf("destination %s is neither empty nor an OCI layout: %w", ref, err), "choose another directory")
 		}
 	}
