@@ -146,6 +146,16 @@ func (p *Pool) suits() error {
 // holds that filesystem in a file, "" if none does.
 func (p *Pool) Place() (dir, backing string) { return p.dir, p.backing() }
 
+// WriteBack has the disk begin to write what the pool's file has in memory, so that the
+// next snapshot need not wait for all of it. A pool that is in no file leaves that to the
+// kernel.
+func (p *Pool) WriteBack() error {
+	if p.image == nil {
+		return nil
+	}
+	return p.image.WriteBack()
+}
+
 // Close lets go of what holds the pool.
 func (p *Pool) Close() error {
 	if p.image == nil {

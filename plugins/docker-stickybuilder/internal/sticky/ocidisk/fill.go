@@ -52,7 +52,7 @@ func (d *Disk) fill(ctx context.Context, m *manifest, r *restoring, next *treein
 	}
 	g, gctx := errgroup.WithContext(ctx)
 	writing, filled := context.WithCancel(gctx)
-	g.Go(func() error { return writeBack(writing, r.Working.Root) })
+	g.Go(func() error { return f.writeBack(writing) })
 	g.Go(func() error { return f.prepare(gctx, m.id(), r) })
 	g.Go(func() error {
 		defer filled()
@@ -72,21 +72,19 @@ func (d *Disk) fill(ctx context.Context, m *manifest, r *restoring, next *treein
 	return a.Finish(ctx)
 }
 
-// writeBackEvery is short beside the seconds that a fetch takes, and long beside what
-// a sync costs the disk of its own.
+// writeBackEvery is short beside the seconds that a fetch takes.
 const writeBackEvery = 250 * time.Millisecond
 
 // writeBack has the disk write while packs come, until the context ends: the snapshot
 // that the job gets of the generation waits until everything is written, and the disk
-// would have nothing to do before. What could not be written is told to the first who
-// asks, so it is told here.
-func writeBack(ctx context.Context, root string) error {
+// would have nothing to do before.
+func (f *filler) writeBack(ctx context.Context) error {
 	tick := time.NewTicker(writeBackEvery)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
-			if err := durable.SyncFilesystem(root); err != nil {
+			if err := f.disk.pool.WriteBack(); err != nil {
 				return err
 			}
 		case <-ctx.Done():
