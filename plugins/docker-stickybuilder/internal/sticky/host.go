@@ -41,7 +41,7 @@ type Host struct {
 	IsRoot  bool
 
 	// Overlay says why BuildKit could not use overlayfs in a directory, and would copy
-	// every layer: daemon.CheckOverlay. Nil means that it can.
+	// every layer: daemon.CheckOverlay. "" is for anywhere. Nil means that it can.
 	Overlay func(dir string) error
 
 	Reach     container.Reach // how docker engines elsewhere are reached

@@ -46,8 +46,9 @@ func (h Host) openForUp(ctx context.Context, i *instance.Instance) (Disk, []stri
 			return nil, nil, err
 		}
 		if o.suits != nil {
-			// A pool that makes itself a filesystem does not depend on the one around.
-			if err := o.suits(at); errors.Is(err, unix.ENODEV) || errors.Is(err, unix.EPERM) {
+			// A pool that makes itself a filesystem does not depend on the one around, which
+			// would have to write back what the job has put there so far.
+			if err := o.suits(""); errors.Is(err, unix.ENODEV) || errors.Is(err, unix.EPERM) {
 				return nil, nil, err
 			}
 		}

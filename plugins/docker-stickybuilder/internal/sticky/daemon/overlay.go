@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"runtime"
 
 	"github.com/containerd/containerd/v2/plugins/snapshots/overlay/overlayutils"
@@ -39,6 +40,10 @@ func Snapshotter(user []byte) string {
 // CheckOverlay mounts an overlayfs whose layers are in dir, as BuildKit does to choose
 // its snapshotter, in a mount namespace that is gone with it. The error is
 // ErrNoOverlay with the kernel's reason, which fault.Hint explains; dir is as before.
+//
+// An overlayfs that goes writes back all that its filesystem has in memory, whoever has
+// written that. Who only wants to know whether this process may mount one at all asks for
+// "", a filesystem in memory.
 func CheckOverlay(dir string) error {
 	err := apart(func() error {
 		if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
@@ -47,9 +52,21 @@ func CheckOverlay(dir string) error {
 		if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 			return err
 		}
+		if dir == "" {
+			return supportedInMemory()
+		}
 		return overlayutils.Supported(dir)
 	})
 	return explainOverlay(dir, err)
+}
+
+// supportedInMemory needs a mount namespace of its own.
+func supportedInMemory() error {
+	dir := os.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, ""); err != nil {
+		return err
+	}
+	return overlayutils.Supported(dir)
 }
 
 // explainOverlay turns the kernel's answer into what it means.

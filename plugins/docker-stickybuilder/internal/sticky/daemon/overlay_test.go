@@ -79,6 +79,10 @@ func TestCheckOverlay(t *testing.T) {
 	if err := CheckOverlay(plain); err != nil {
 		t.Errorf("a filesystem that holds overlayfs: %v", err)
 	}
+	t.Setenv("TMPDIR", merged) // where it could not be, were it not in memory
+	if err := CheckOverlay(""); err != nil {
+		t.Errorf("whether this machine has it: %v", err)
+	}
 	if err := CheckOverlay(merged); !errors.Is(err, ErrNoOverlay) || !strings.Contains(err.Error(), merged) {
 		t.Errorf("overlayfs on overlayfs: %v", err)
 	}
