@@ -1,14 +1,10 @@
 package ocidisk
 
 import (
-	"bytes"
 	"context"
-	"encoding/hex"
-	"errors"
-	"fmt"
-	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -41,12 +37,13 @@ func (d *Disk) fill(ctx context.Context, m *manifest, r *restoring, next *treein
 		return nil, err
 	}
 	plan := treefs.Diff(old, next)
-	a, err := treefs.NewApplier(r.Working.Root, next, plan)
+	_, file := d.pool.Place()
+	a, err := treefs.NewApplier(r.Working.Root, next, plan, treefs.ApplyOptions{Direct: file != ""})
 	if err != nil {
 		return nil, err
 	}
 	defer a.Close()
-	f := &filler{disk: d, inline: m.inline, applier: a, tree: next, targets: map[chunk.ID][]target{}, ready: make(chan struct{}), meter: meter}
+	f := &filler{disk: d, inline: m.inline, applier: a, tree: next, targets: map[chunk.ID][]target{}, ready: make(chan struct{}), busy: make(chan struct{}, 2*runtime.GOMAXPROCS(0)), meter: meter}
 	for _, n := range plan.Create {
 		f.want(n)
 	}
@@ -119,34 +116,13 @@ func (f *filler) wait(ctx context.Context) error {
 	}
 }
 
-// ahead reads a pack into memory until files have their names, so that the link is in use
-// meanwhile.
-func (f *filler) ahead(ctx context.Context, r io.Reader, size int64) (io.Reader, error) {
-	var buf bytes.Buffer
-	buf.Grow(int(size))
-	for int64(buf.Len()) < size {
-		select {
-		case <-f.ready:
-			return io.MultiReader(&buf, r), nil
-		default:
-		}
-		_, err := io.CopyN(&buf, r, min(256<<10, size-int64(buf.Len())))
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-	return &buf, f.wait(ctx)
-}
-
 type filler struct {
 	disk    *Disk
 	inline  map[digest.Digest][]byte
 	applier *treefs.Applier
 	tree    *treeindex.Tree
 	ready   chan struct{} // closed when files have their names
+	busy    chan struct{} // has one for each part that is being decoded and written
 	sizes   []chunk.ID    // of targets, in the order of the tree
 	meter   *meter
 
@@ -166,18 +142,51 @@ func (f *filler) want(n int) {
 	}
 }
 
-// write puts a chunk where it belongs, once: a pack that was torn is read again.
-func (f *filler) write(w *treefs.Writer, id chunk.ID, data []byte) error {
+// write puts chunks that lie next to each other in data where they belong, each once: a pack
+// that was torn is read again. What follows each other in a file too is written in one go.
+func (f *filler) write(w *treefs.Writer, run []chunk.Wanted, data []byte) error {
+	type stretch struct {
+		target
+		pieces, from, to int
+	}
+	var open []stretch // those that the chunk before has ended
+	flush := func(stretches []stretch) error {
+		for _, s := range stretches {
+			if err := w.WriteAt(s.entry, s.pieces, data[s.from:s.to], s.offset); err != nil {
+				return registry.Permanent(err)
+			}
+		}
+		return nil
+	}
+	at := 0
+	for _, c := range run {
+		var next []stretch
+		for _, t := range f.claim(c.ID) {
+			s := stretch{t, 1, at, at + c.Size}
+			for i, o := range open {
+				if o.entry == t.entry && o.offset+int64(o.to-o.from) == t.offset {
+					s = stretch{o.target, o.pieces + 1, o.from, s.to}
+					open = slices.Delete(open, i, i+1)
+					break
+				}
+			}
+			next = append(next, s)
+		}
+		if err := flush(open); err != nil {
+			return err
+		}
+		open, at = next, at+c.Size
+	}
+	return flush(open)
+}
+
+// claim returns where a chunk belongs, to the first who asks.
+func (f *filler) claim(id chunk.ID) []target {
 	f.mu.Lock()
+	defer f.mu.Unlock()
 	targets := f.targets[id]
 	delete(f.targets, id)
-	f.mu.Unlock()
-	for _, t := range targets {
-		if err := w.WriteAt(t.entry, data, t.offset); err != nil {
-			return registry.Permanent(err)
-		}
-	}
-	return nil
+	return targets
 }
 
 // takeLocal copies the chunks that are in a generation of the pool. What does not have
@@ -200,7 +209,7 @@ func (f *filler) takeLocal(ctx context.Context, base string, old *treeindex.Tree
 					return context.Cause(ctx)
 				}
 				if data := readAt(filepath.Join(root, e.Path), at, p.Size); data != nil && chunk.Sum(data) == p.ID {
-					if err := f.write(w, p.ID, data); err != nil {
+					if err := f.write(w, []chunk.Wanted{{ID: p.ID, Size: p.Size}}, data); err != nil {
 						return err
 					}
 				}
@@ -222,82 +231,6 @@ func readAt(path string, offset int64, size int) []byte {
 		return nil
 	}
 	return data
-}
-
-// takePacks fetches all packs that hold something wanted, and notes each that is done
-// with in a file, so that it is not fetched again.
-func (f *filler) takePacks(ctx context.Context, journal string) error {
-	done := map[chunk.ID]bool{}
-	if text, err := os.ReadFile(journal); err == nil {
-		for line := range bytes.Lines(text) {
-			var id chunk.ID
-			if n, err := hex.Decode(id[:], bytes.TrimSpace(line)); err == nil && n == len(id) {
-				done[id] = true
-			}
-		}
-	}
-	log, err := os.OpenFile(journal, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
-	if err != nil {
-		return err
-	}
-	defer log.Close()
-	packs, wanted := f.plan(done)
-	var noting sync.Mutex
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(f.disk.options.Jobs)
-	for _, p := range packs {
-		g.Go(func() error {
-			if gctx.Err() != nil {
-				return context.Cause(gctx)
-			}
-			read := func(r io.Reader) error {
-				r, err := f.ahead(gctx, r, p.Size)
-				if err != nil {
-					return err
-				}
-				w := f.applier.Writer()
-				defer w.Close()
-				return chunk.Read(gctx, p, r, wanted[p.Digest], func(c chunk.Wanted, data []byte) error { return f.write(w, c.ID, data) })
-			}
-			if data := f.inline[digestOf(p)]; data != nil {
-				return read(bytes.NewReader(data))
-			}
-			err := f.disk.client.GetBlob(gctx, digestOf(p).String(), func(n int) { f.meter.count("packs", n) }, read)
-			if err != nil {
-				return err
-			}
-			noting.Lock()
-			defer noting.Unlock()
-			_, err = fmt.Fprintln(log, p.Digest)
-			return err
-		})
-	}
-	return g.Wait()
-}
-
-// plan sorts the wanted chunks by pack.
-func (f *filler) plan(done map[chunk.ID]bool) (packs []*chunk.Pack, wanted map[chunk.ID][]chunk.Wanted) {
-	wanted = map[chunk.ID][]chunk.Wanted{}
-	sizes := map[chunk.ID]int{}
-	for i := range f.tree.Entries {
-		for _, p := range f.tree.Entries[i].Content {
-			sizes[p.ID] = p.Size
-		}
-	}
-	var total int64
-	for _, id := range f.sizes {
-		at := f.tree.Places[id]
-		if _, ok := f.targets[id]; !ok || done[at.Pack.Digest] {
-			continue
-		}
-		if _, ok := wanted[at.Pack.Digest]; !ok {
-			packs = append(packs, at.Pack)
-			total += at.Pack.Size
-		}
-		wanted[at.Pack.Digest] = append(wanted[at.Pack.Digest], chunk.Wanted{ID: id, Offset: at.Offset, Size: sizes[id]})
-	}
-	f.meter.expect("packs", total)
-	return slices.Clip(packs), wanted
 }
 
 // A meter adds up what is fetched and shows it.

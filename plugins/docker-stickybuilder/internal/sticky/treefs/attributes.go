@@ -49,6 +49,10 @@ func (a *Applier) fileAttributes(fd int, e *treeindex.Entry) error {
 			return a.fail("fsetxattr "+x.Name, e.Path, err)
 		}
 	}
+	return a.setTimes(fd, e)
+}
+
+func (a *Applier) setTimes(fd int, e *treeindex.Entry) error {
 	at := times(e)
 	// No path: the file itself (futimens(3)).
 	if _, _, errno := unix.Syscall6(unix.SYS_UTIMENSAT, uintptr(fd), 0, uintptr(unsafe.Pointer(&at[0])), 0, 0, 0); errno != 0 {

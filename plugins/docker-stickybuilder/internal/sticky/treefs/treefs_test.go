@@ -98,7 +98,7 @@ func (s store) apply(t *testing.T, dir string, old, next *treeindex.Tree) {
 	plan := treefs.Diff(old, next)
 	// The first one dies after some of the contents, the last has nothing to write.
 	for process := range 3 {
-		a, err := treefs.NewApplier(dir, next, plan)
+		a, err := treefs.NewApplier(dir, next, plan, treefs.ApplyOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -114,7 +114,7 @@ func (s store) apply(t *testing.T, dir string, old, next *treeindex.Tree) {
 			for _, p := range next.Entries[n].Content {
 				at += p.Hole
 				if process == 1 || (process == 0 && i%2 == 0) {
-					if err := w.WriteAt(n, s[p.ID], at); err != nil {
+					if err := w.WriteAt(n, 1, s[p.ID], at); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -243,7 +243,7 @@ func TestLinksAreNotFollowed(t *testing.T) {
 	tree := &treeindex.Tree{Entries: []treeindex.Entry{
 		{Path: "d", Kind: treeindex.Dir}, {Path: "d/f", Kind: treeindex.File, Size: 1, Content: []treeindex.Piece{{Size: 1}}},
 	}}
-	a, err := treefs.NewApplier(dir, tree, treefs.Diff(nil, tree))
+	a, err := treefs.NewApplier(dir, tree, treefs.Diff(nil, tree), treefs.ApplyOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -254,7 +254,7 @@ func TestLinksAreNotFollowed(t *testing.T) {
 	if err := a.Structure(t.Context()); err == nil {
 		t.Error("a link was taken for a directory")
 	}
-	if err := a.Writer().WriteAt(1, []byte("x"), 0); err == nil {
+	if err := a.Writer().WriteAt(1, 1, []byte("x"), 0); err == nil {
 		t.Error("written through a link")
 	}
 	if _, err := a.Finish(t.Context()); err == nil {
