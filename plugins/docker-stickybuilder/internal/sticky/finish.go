@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -53,7 +54,9 @@ func (s *supervisor) finish(ctx context.Context) error {
 	if s.run.Crash == "" && s.witness != nil {
 		s.phase(instance.PhaseDraining)
 		s.drain(ctx, request.Drain)
-		s.fit(ctx, &e)
+		finalized := s.finalize(ctx)
+		s.fit(ctx, &e, finalized)
+		finalized()
 		if s.inst.Remote() {
 			if e.going, err = s.witness.Going(ctx); err != nil {
 				s.hearNoMore(err)
@@ -80,7 +83,7 @@ func (s *supervisor) finish(ctx context.Context) error {
 }
 
 // drain waits until no build is under way, at most for limit, and then makes the
-// journal complete. A client that was interrupted is gone before BuildKit has
+// journal know all of them. A client that was interrupted is gone before BuildKit has
 // written down that its build was cancelled.
 func (s *supervisor) drain(ctx context.Context, limit time.Duration) {
 	if s.inst.Remote() {
@@ -97,14 +100,25 @@ func (s *supervisor) drain(ctx context.Context, limit time.Duration) {
 	if err := s.witness.Sweep(ctx); err != nil {
 		s.hearNoMore(err)
 	}
+}
+
+// finalize has the daemon complete what it keeps of the builds, and returns what waits for
+// that.
+func (s *supervisor) finalize(ctx context.Context) (wait func()) {
 	if s.inst.Remote() {
-		return
+		return func() {}
 	}
-	ctx, cancel := context.WithTimeout(ctx, finalizeTime)
-	defer cancel()
-	if err := s.witness.Finalize(ctx); err != nil {
-		s.say("finalizing traces: %v", err)
-	}
+	done := make(chan error, 1)
+	go func() {
+		ctx, cancel := context.WithTimeout(ctx, finalizeTime)
+		defer cancel()
+		done <- s.witness.Finalize(ctx)
+	}()
+	return sync.OnceFunc(func() {
+		if err := <-done; err != nil {
+			s.say("finalizing traces: %v", err)
+		}
+	})
 }
 
 // An ending decides about the working copy of a builder whose daemon has ended.

@@ -67,15 +67,15 @@ func (f fitting) fit(ctx context.Context) (before, after int64, err error) {
 const pruneTime = 2 * time.Minute
 
 // lookTime bounds how long a disk that cannot be too big is measured, to be told.
-const lookTime = 30 * time.Millisecond
+const lookTime = 20 * time.Millisecond
 
 // fit prunes the disk before a commit, while the daemon lives. It never fails: a
 // disk that is too big is committed nevertheless, and the report says so.
 //
 // To measure a disk with many files takes seconds. Where the filesystem that it is on
 // holds no more than the disk may, also with all that is not written yet, only as much is
-// done as takes no time.
-func (s *supervisor) fit(ctx context.Context, e *ending) {
+// done as takes no time. Before anything is pruned, finalized is waited for.
+func (s *supervisor) fit(ctx context.Context, e *ending, finalized func()) {
 	if s.inst.MaxBytes <= 0 || s.inst.Diskless() || s.inst.Volume != nil || s.inst.ReadOnly || e.policy == history.Never || e.override != "" {
 		return
 	}
@@ -97,6 +97,7 @@ func (s *supervisor) fit(ctx context.Context, e *ending) {
 		}
 		return
 	}
+	finalized()
 	f := fitting{
 		most:    s.inst.MaxBytes,
 		measure: measure,

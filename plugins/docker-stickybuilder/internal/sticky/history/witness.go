@@ -11,6 +11,7 @@ import (
 
 	controlapi "github.com/moby/buildkit/api/services/control"
 	"github.com/moby/buildkit/client"
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 
 	"github.com/dockerfactory/dockerfactory/shared/buildkit/steps"
@@ -122,6 +123,8 @@ func (w *Witness) Going(ctx context.Context) (refs []string, err error) {
 	return refs, err
 }
 
+const finalizeAtOnce = 8
+
 // Finalize has the daemon write the traces of the job's builds now, which it
 // would otherwise do some seconds after each build.
 func (w *Witness) Finalize(ctx context.Context) error {
@@ -133,11 +136,17 @@ func (w *Witness) Finalize(ctx context.Context) error {
 		}
 	}
 	w.mu.Unlock()
-	var errs []error
-	for _, ref := range refs {
-		_, err := w.source.UpdateBuildHistory(ctx, &controlapi.UpdateBuildHistoryRequest{Ref: ref, Finalize: true})
-		errs = append(errs, err)
+	// Each waits for the disk, and they do not have to one after the other.
+	errs := make([]error, len(refs))
+	var g errgroup.Group
+	g.SetLimit(finalizeAtOnce)
+	for i, ref := range refs {
+		g.Go(func() error {
+			_, errs[i] = w.source.UpdateBuildHistory(ctx, &controlapi.UpdateBuildHistoryRequest{Ref: ref, Finalize: true})
+			return nil
+		})
 	}
+	_ = g.Wait()
 	return errors.Join(errs...)
 }
 

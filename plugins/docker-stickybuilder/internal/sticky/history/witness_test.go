@@ -56,6 +56,8 @@ func (s *source) ListenBuildHistory(ctx context.Context, r *controlapi.BuildHist
 }
 
 func (s *source) UpdateBuildHistory(_ context.Context, r *controlapi.UpdateBuildHistoryRequest, _ ...grpc.CallOption) (*controlapi.UpdateBuildHistoryResponse, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.finalized = append(s.finalized, r.Ref)
 	return &controlapi.UpdateBuildHistoryResponse{}, nil
 }
