@@ -202,10 +202,10 @@ func (h Host) fresh(ctx context.Context, dir instance.Dir, o UpOptions, r progre
 	}
 	defer pool.Close()
 	notes = append(notes, tidied...)
+	var asked permission
 	if home, ok := pool.(Remote); ok && !inst.ReadOnly {
-		if err := home.CheckCommit(ctx); err != nil {
-			return nil, err
-		}
+		ctx, asked = askToCommit(ctx, home)
+		defer asked.end()
 	}
 
 	begun = true // from here on there is something to undo
@@ -215,6 +215,9 @@ func (h Host) fresh(ctx context.Context, dir instance.Dir, o UpOptions, r progre
 		}
 	}()
 	up := ladder{host: h, pool: pool, dir: dir, inst: inst, options: o, progress: r, start: func(lock *durable.Lock) error {
+		if err := asked.wait(); err != nil {
+			return err
+		}
 		if !inst.Remote() {
 			if err := h.writeConfig(dir, inst, text); err != nil {
 				return err
@@ -234,7 +237,7 @@ func (h Host) fresh(ctx context.Context, dir instance.Dir, o UpOptions, r progre
 	err = h.withDisk(ctx, inst, r, up.climb)
 	notes = append(notes, up.notes...)
 	if err != nil {
-		return nil, err
+		return nil, asked.reason(ctx, err)
 	}
 	if err := h.register(dir, inst, o); err != nil {
 		return nil, err
