@@ -11,9 +11,9 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// maxWindow is the largest zstd window that is read: what engines' own decoders
-// accept, and what zstd --long=27 makes.
-const maxWindow = 128 << 20
+// maxWindow is the largest zstd window that is read. Engines' own decoders accept twice
+// as much; zstd --long=27 makes half of it, and docker repack all of it at most.
+const maxWindow = 256 << 20
 
 var (
 	gzipMagic = []byte{0x1f, 0x8b}

@@ -38,7 +38,7 @@ func text(seed uint64, n int) []byte {
 func compressed(t testing.TB, c codec, raw []byte) []byte {
 	t.Helper()
 	var out bytes.Buffer
-	z, err := c.open(&out, int64(len(raw)))
+	z, err := c.open(&out, stream{raw: int64(len(raw))})
 	if err == nil {
 		_, err = z.Write(raw)
 	}
@@ -76,7 +76,7 @@ func TestWindowFitsTheContent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for size, want := range map[int]uint64{200 << 10: 1 << 20, 1 << 20: 1 << 20, 1<<20 + 1: 2 << 20, 3 << 20: 4 << 20, 40 << 20: 32 << 20} {
+	for size, want := range map[int]uint64{200 << 10: 1 << 20, 1 << 20: 1 << 20, 1<<20 + 1: 2 << 20, 3 << 20: 4 << 20, 100 << 20: 64 << 20} {
 		raw := bytes.Repeat(text(2, 1<<20), size>>20+1)[:size]
 		packed := compressed(t, c, raw)
 		var h zstd.Header

@@ -125,8 +125,8 @@ func (p price) sum(gain [classes]float64) float64 {
 	return n
 }
 
-// unit prices the next unit of a stream.
-func (s *scanned) unit(r *repetition, u *plan.Unit) price {
+// unit prices the next unit of a stream, in which copies within reach are found.
+func (s *scanned) unit(r *repetition, u *plan.Unit, reach int64) price {
 	var out price
 	for _, e := range u.Entries {
 		out.headers += headerCost + float64(len(e.Path))/3
@@ -134,7 +134,7 @@ func (s *scanned) unit(r *repetition, u *plan.Unit) price {
 	}
 	for i, in := range u.Files() {
 		segment, off := s.locate(u.First)
-		if i > 0 && in.Size < r.window {
+		if i > 0 && in.Size < max(r.window, reach) {
 			r.at += in.Size
 			continue
 		}
@@ -167,7 +167,7 @@ func estimate(ctx context.Context, s *scanned, p *plan.Plan, c codec, jobs int, 
 	for i := range p.Layers {
 		r := newRepetition(c.window)
 		for _, u := range p.Layers[i].Units {
-			price := s.unit(r, u)
+			price := s.unit(r, u, c.reach)
 			u.Cost = price.sum(gain)
 		}
 	}
@@ -217,7 +217,7 @@ func (s *scanned) gains(ctx context.Context, samples []stretch, c codec, workers
 	var next atomic.Int64
 	for range min(workers, len(samples)) {
 		g.Go(func() error {
-			z, err := c.open(io.Discard, sampleStream)
+			z, err := c.open(io.Discard, stream{raw: sampleStream})
 			for i := next.Add(1) - 1; err == nil && i < int64(len(samples)); i = next.Add(1) - 1 {
 				got[i], want[i], err = s.try(ctx, samples[i], z, c.window)
 			}

@@ -277,6 +277,24 @@ func TestLargeCopiesCountInFull(t *testing.T) {
 	}
 }
 
+// Copies of a file that is larger than the window take nothing: the plan knows of them.
+// The frame asks for the memory that this needs, and what comes back is the tree.
+func TestCopiesBeyondTheWindow(t *testing.T) {
+	const n = 68 << 20
+	host := newRegistry(t)
+	large := noise(1, n)
+	owned := func(name string, uid int) Entry { // no hard links of each other
+		e := File(name, large)
+		e.Uid = uid
+		return e
+	}
+	push(t, host+"/app", makeImage(t, "linux/amd64", Tar(t, owned("a/large", 0), File("a/small", "small")), Tar(t, owned("b/large", 1000), owned("c/large", 1001))))
+	r := run(t, host+"/app", host+"/app:out", repack.Options{TargetSize: 100 << 20, Verify: true})
+	if i := r.Images[0]; i.LayersAfter != 1 || i.BytesAfter > n+n/100 || !i.Verified {
+		t.Errorf("got %+v", i)
+	}
+}
+
 func TestDeadBytesAndEmptyImage(t *testing.T) {
 	host := newRegistry(t)
 	push(t, host+"/app", makeImage(t, "linux/amd64", Tar(t, File("f", noise(1, 100_000))), Tar(t, File(".wh.f", ""))))

@@ -153,7 +153,7 @@ func (l *line) readBack(ctx context.Context, out *stored, index int) error {
 		return nil
 	}
 	var err error
-	if out.back, _, _, err = (layerBlob{store: l.dst, index: index, descriptor: out.descriptor, diffID: out.diffID, like: l.s.tree}).scan(ctx, l.memory, nil, l.step); err != nil {
+	if out.back, _, _, err = (layerBlob{store: l.dst, index: index, descriptor: out.descriptor, diffID: out.diffID, like: l.s.tree, memory: out.reading}).scan(ctx, l.memory, nil, l.step); err != nil {
 		return fmt.Errorf("reading layer %d back: %w", index, explainLayer(err))
 	}
 	return nil

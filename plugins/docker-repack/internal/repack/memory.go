@@ -25,8 +25,8 @@ const (
 	// readersMemory is what the stages of reading one layer hold between them.
 	readersMemory = 2 * aheadDepth * aheadSize
 
-	// decoderMemory is what decompressing a zstd layer takes if it is no worse than
-	// what this package writes at its usual level.
+	// decoderMemory is what decompressing a zstd layer takes that has no larger window
+	// than most.
 	decoderMemory = 2 * (32 << 20)
 )
 

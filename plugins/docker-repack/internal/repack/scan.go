@@ -141,6 +141,7 @@ type layerBlob struct {
 	index      int // in its image
 	descriptor v1.Descriptor
 	diffID     v1.Hash
+	memory     int64        // that reading it takes; 0 if that is not known
 	like       *layer.Tree  // that it is expected to be a part of, if any
 	quota      *layer.Quota // that it shares with other layers, if any
 }
@@ -149,7 +150,7 @@ type layerBlob struct {
 // again from the beginning if the transport fails. It also returns how long the
 // uncompressed layer is.
 func (l layerBlob) scan(ctx context.Context, memory *budget, sp *spool, step progress.Step) (*layer.Changeset, *contents, int64, error) {
-	need := readingMemory(l.descriptor)
+	need := cmp.Or(l.memory, readingMemory(l.descriptor))
 	most := need
 	for try := 1; ; try++ {
 		giveBack, err := memory.borrow(ctx, need)

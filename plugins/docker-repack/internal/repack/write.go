@@ -13,6 +13,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/dockerfactory/dockerfactory/plugins/docker-repack/internal/plan"
+	"github.com/dockerfactory/dockerfactory/shared/layer"
 )
 
 // A written layer is compressed, in a temporary file without a name.
@@ -21,6 +22,7 @@ type written struct {
 	diffID     v1.Hash
 	entries    int
 	kept       *keptLayer // nil for a new layer, which has the rest
+	reading    int64      // memory that it takes to read the layer
 	file       *os.File
 	remove     func()
 }
@@ -38,6 +40,18 @@ func rawSize(l *plan.Layer) int64 {
 		n += int64(len(u.Entries))*512 + int64(len(u.Files()))*u.Raw
 	}
 	return n
+}
+
+// reachOf is how far apart copies of a file are in the tar stream of a layer, at most, if that is
+// more than the codec's window and not more than it can be told of; else 0.
+func (c codec) reachOf(l *plan.Layer) int64 {
+	var reach int64
+	for _, u := range l.Units {
+		if len(u.Files()) > 1 && u.Raw+reachSlack > c.window && u.Raw <= c.reach {
+			reach = max(reach, u.Raw+reachSlack)
+		}
+	}
+	return reach
 }
 
 // A meter reports what is written to it, up to just below its total.
@@ -79,16 +93,17 @@ func writeLayer(ctx context.Context, s *scanned, p *plan.Plan, index int, c code
 	}()
 	packed, plain, size := sha256.New(), sha256.New(), counter(0)
 	buffered := bufio.NewWriterSize(f, 256<<10)
-	z, err := c.open(io.MultiWriter(buffered, packed, &size), rawSize(&p.Layers[index]))
+	planned := &p.Layers[index]
+	z, err := c.open(io.MultiWriter(buffered, packed, &size), stream{raw: rawSize(planned), reach: c.reachOf(planned)})
 	if err != nil {
 		return nil, nil, err
 	}
-	room := &gauge{limit: p.Layers[index].Limit, flush: func() (int64, error) {
+	room := &gauge{limit: planned.Limit, flush: func() (int64, error) {
 		err := z.Flush()
 		return int64(size), err
 	}}
-	meter := &meter{total: rawSize(&p.Layers[index]), tell: progress}
-	entries, err := writeTar(ctx, io.MultiWriter(z, plain, meter), s, p, index, room.admit)
+	meter := &meter{total: rawSize(planned), tell: progress}
+	entries, err := writeTar(ctx, io.MultiWriter(z, plain, meter), s, p, index, room.admit, newCopies(z, meter))
 	if err == nil {
 		err = room.err
 	}
@@ -102,7 +117,9 @@ func writeLayer(ctx context.Context, s *scanned, p *plan.Plan, index int, c code
 	if err != nil {
 		return nil, nil, explainDisk(err)
 	}
+	head := bufio.NewReader(io.NewSectionReader(f, 0, int64(size)))
 	return &written{
+		reading: layer.DecompressMemory(head) + readersMemory,
 		descriptor: v1.Descriptor{
 			MediaType: c.mediaType,
 			Size:      int64(size),
@@ -115,7 +132,7 @@ func writeLayer(ctx context.Context, s *scanned, p *plan.Plan, index int, c code
 
 // writeTar writes a layer of the plan as a tar stream, with those units that are
 // admitted, and returns how many entries it has.
-func writeTar(ctx context.Context, w io.Writer, s *scanned, p *plan.Plan, index int, admit func(*plan.Unit) bool) (int, error) {
+func writeTar(ctx context.Context, w io.Writer, s *scanned, p *plan.Plan, index int, admit func(*plan.Unit) bool, copies *copies) (int, error) {
 	reader, err := newSpoolReader()
 	if err != nil {
 		return 0, err
@@ -136,12 +153,42 @@ func writeTar(ctx context.Context, w io.Writer, s *scanned, p *plan.Plan, index 
 		}
 		c := s.contents[item.Content.Layer]
 		off := c.offset(item.Content.Ordinal)
+		copies.next(item.Content, item.Inode.Size)
 		if err := reader.copy(cancelWriter{ctx, t}, c.segment, off, item.Inode.Size); err != nil {
 			return 0, fmt.Errorf("writing %q: %w", item.Path, err)
 		}
 		c.segment.spool.finished(c.segment, off, item.Inode.Size)
 	}
 	return entries, t.Close()
+}
+
+// Copies tell a compressor of contents that the stream has had before.
+type copies struct {
+	repeater
+	written *meter
+	at      map[layer.Position]int64 // where a content was last
+}
+
+// minCopy is the least size of a content that a compressor is told of.
+const minCopy = 4 << 10
+
+// newCopies returns nil if the compressor cannot be told.
+func newCopies(z compressor, written *meter) *copies {
+	if r, ok := z.(repeater); ok {
+		return &copies{r, written, map[layer.Position]int64{}}
+	}
+	return nil
+}
+
+// next says which content will be written next, n bytes.
+func (c *copies) next(content layer.Position, n int64) {
+	if c == nil || n < minCopy {
+		return
+	}
+	if before, ok := c.at[content]; ok {
+		c.Repeat(n, c.written.done-before)
+	}
+	c.at[content] = c.written.done
 }
 
 // A cancelWriter stops a long content when the context ends.

@@ -1,0 +1,96 @@
+package longzstd
+
+import "math/bits"
+
+// A far finder finds matches at any distance within the window, if they are long. It
+// looks only at places that the content itself chooses, so that equal stretches have
+// them in common wherever they lie, and remembers these.
+type far struct {
+	table []farEntry // buckets of two, the newest first
+	shift uint8
+	found []match
+}
+
+type farEntry struct{ position, check uint32 }
+
+// A match is a stretch of the history, by indexes, that is the same as one before it.
+type match struct{ start, end, distance int }
+
+const (
+	// farMatch is the least length of a match, and what a hash is made of.
+	farMatch = 64
+	// farRate is the binary logarithm of how far places are from each other.
+	farRate = 6
+	// farDistance is the least distance: what is nearer, the other matcher finds.
+	farDistance = 64 << 10
+)
+
+func newFar(window int) far {
+	n := max(bits.Len(uint(window-1))-farRate, 10)
+	return far{table: make([]farEntry, 1<<n), shift: uint8(64 - n)}
+}
+
+func (f *far) reset() {
+	clear(f.table)
+}
+
+// gear is random, and the same forever: places, and with them the output, depend on it.
+var gear = func() (out [256]uint64) {
+	x := uint64(0x9e3779b97f4a7c15)
+	for i := range out { // splitmix64
+		x += 0x9e3779b97f4a7c15
+		z := (x ^ x>>30) * 0xbf58476d1ce4e5b9
+		z = (z ^ z>>27) * 0x94d049bb133111eb
+		out[i] = z ^ z>>31
+	}
+	return out
+}()
+
+// find returns the matches of history[start:end] that reach back to low at most. Last is the
+// distance of a match that ended at start, 0 if there is none.
+func (f *far) find(history []byte, base, start, end, low, last int) []match {
+	f.found = f.found[:0]
+	done := start // what lies before is matched
+	if last > 0 && start-last >= low {
+		if n := matchLen(history, start, start-last, end); n >= farMatch {
+			f.found = append(f.found, match{start, start + n, last})
+			done = start + n
+		}
+	}
+	hash := uint64(0)
+	for _, b := range history[max(start-farMatch, 0):start] {
+		hash = hash<<1 + gear[b]
+	}
+	for i, b := range history[start:end] {
+		hash = hash<<1 + gear[b]
+		if hash>>(64-farRate) != 0 {
+			continue
+		}
+		at := start + i + 1
+		mixed := hash * 0xd6e8feb86659fd93
+		slot := int(mixed>>f.shift) &^ 1
+		check := uint32(mixed)
+		first, second := &f.table[slot], &f.table[slot|1]
+		if at >= done+farMatch/2 {
+			best := match{}
+			for _, e := range [2]farEntry{*first, *second} {
+				from := int(e.position) - base
+				if e.check != check || from < low || at-from < farDistance {
+					continue
+				}
+				forward := matchLen(history, at, from, end)
+				back := matchBack(history, at, from, done, low)
+				if m := (match{at - back, at + forward, at - from}); m.end-m.start >= farMatch && m.end-m.start > best.end-best.start {
+					best = m
+				}
+			}
+			if best.end > 0 {
+				f.found = append(f.found, best)
+				done = best.end
+			}
+		}
+		*second = *first
+		*first = farEntry{uint32(at + base), check}
+	}
+	return f.found
+}

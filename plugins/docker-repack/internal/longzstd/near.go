@@ -1,0 +1,172 @@
+package longzstd
+
+import (
+	"encoding/binary"
+	"math/bits"
+)
+
+func load32(b []byte, i int) uint32 { return binary.LittleEndian.Uint32(b[i:]) }
+func load64(b []byte, i int) uint64 { return binary.LittleEndian.Uint64(b[i:]) }
+
+// matchLen is how many bytes from i on are the same as those from j on, j < i, up to
+// end.
+func matchLen(b []byte, i, j, end int) int {
+	start := i
+	for i+8 <= end {
+		if x := load64(b, i) ^ load64(b, j); x != 0 {
+			return i - start + bits.TrailingZeros64(x)>>3
+		}
+		i += 8
+		j += 8
+	}
+	for i < end && b[i] == b[j] {
+		i++
+		j++
+	}
+	return i - start
+}
+
+// matchBack is how many bytes before i are the same as those before j, j < i, down to
+// start and low.
+func matchBack(b []byte, i, j, start, low int) int {
+	n := 0
+	for i-n > start && j-n > low && b[i-n-1] == b[j-n-1] {
+		n++
+	}
+	return n
+}
+
+// A near finder finds matches by what eight and what five bytes it has seen last where.
+type near struct {
+	long   [][2]uint32 // positions, the newest first
+	short  []uint32
+	recent [2]int // distances
+}
+
+const (
+	longBits  = 18
+	shortBits = 16
+	// skip is how fast it gets tired of looking where nothing is found: by one byte
+	// for so many.
+	skip = 8
+)
+
+func newNear() *near {
+	return &near{long: make([][2]uint32, 1<<longBits), short: make([]uint32, 1<<shortBits), recent: [2]int{1, 4}}
+}
+
+func (f *near) reset() {
+	clear(f.long)
+	clear(f.short)
+	f.recent = [2]int{1, 4}
+}
+
+func (f *near) used(distance int) {
+	if distance != f.recent[0] {
+		f.recent = [2]int{distance, f.recent[0]}
+	}
+}
+
+func hashLong(v uint64) uint64  { return v * 0xcf1bbcdcb7a56463 >> (64 - longBits) }
+func hashShort(v uint64) uint64 { return v << 24 * 0x9e3779b185ebca87 >> (64 - shortBits) }
+
+// insert remembers what is at i.
+func (f *near) insert(b []byte, base, i int) {
+	v := load64(b, i)
+	l := &f.long[hashLong(v)]
+	l[1], l[0] = l[0], uint32(i+base)
+	f.short[hashShort(v)] = uint32(i + base)
+}
+
+// gain compares matches: four for each byte, less what the distance takes.
+func gain(length, distance int) int { return length<<2 - bits.Len(uint(distance)) }
+
+// find adds the sequences of b[start:end] to the block, with matches that reach back
+// to low at most. Literals begin at anchor; it returns where those begin that are left.
+func (f *near) find(b []byte, base, anchor, start, end, low int, out *block) int {
+	s := start
+	r0, r1 := f.recent[0], f.recent[1]
+	for last := end - 9; s < last; {
+		v := load64(b, s)
+		l := &f.long[hashLong(v)]
+		p := &f.short[hashShort(v)]
+		c0, c1, c2 := int(l[0])-base, int(l[1])-base, int(*p)-base
+		l[1], l[0] = l[0], uint32(s+base)
+		*p = uint32(s + base)
+
+		at, length, distance := s, 0, 0
+		if r := s + 1 - r0; r >= low && load32(b, r) == uint32(v>>8) {
+			at, length, distance = s+1, 4+matchLen(b, s+5, r+4, end), r0
+		} else {
+			if c0 >= low && load64(b, c0) == v {
+				length, distance = 8+matchLen(b, s+8, c0+8, end), s-c0
+			}
+			if c1 >= low && load64(b, c1) == v {
+				if n := 8 + matchLen(b, s+8, c1+8, end); gain(n, s-c1) > gain(length, distance) {
+					length, distance = n, s-c1
+				}
+			}
+			if length == 0 && c2 >= low && load32(b, c2) == uint32(v) {
+				length, distance = 4+matchLen(b, s+4, c2+4, end), s-c2
+				if length == 4 && distance > 1<<17 {
+					length = 0
+				}
+			}
+			if length == 0 {
+				s += 1 + (s-anchor)>>skip
+				continue
+			}
+			// Perhaps one that begins a byte or two later is better.
+			for step := 1; step <= 2 && at+step < last && length < 128; step++ {
+				v := load64(b, s+step)
+				l := &f.long[hashLong(v)]
+				better := gain(length, distance) + 4*step
+				found := false
+				for _, e := range *l {
+					if c := int(e) - base; c >= low && load64(b, c) == v {
+						if n := 8 + matchLen(b, s+step+8, c+8, end); gain(n, s+step-c) > better {
+							at, length, distance, found = s+step, n, s+step-c, true
+							better = gain(n, s+step-c)
+						}
+					}
+				}
+				if step == 1 {
+					l[1], l[0] = l[0], uint32(s+1+base)
+					f.short[hashShort(v)] = uint32(s + 1 + base)
+				}
+				if found && step == 1 {
+					// what follows is measured against this one
+					continue
+				}
+			}
+			n := matchBack(b, at, at-distance, anchor, low)
+			at, length = at-n, length+n
+		}
+		out.literals = append(out.literals, b[anchor:at]...)
+		out.sequences = append(out.sequences, sequence{uint32(at - anchor), uint32(length), uint32(distance)})
+		if distance != r0 {
+			r0, r1 = distance, r0
+		}
+		i := max(s+2, at)
+		s = at + length
+		anchor = s
+		for stop := min(s, last); i+1 < stop; i += 2 {
+			v := load64(b, i)
+			l := &f.long[hashLong(v)]
+			l[1], l[0] = l[0], uint32(i+base)
+			v = load64(b, i+1)
+			f.short[hashShort(v)] = uint32(i + 1 + base)
+		}
+		// The distance before the last one, once more, without literals.
+		for s < last && s-r1 >= low && load32(b, s) == load32(b, s-r1) {
+			n := 4 + matchLen(b, s+4, s-r1+4, end)
+			f.insert(b, base, s)
+			out.sequences = append(out.sequences, sequence{0, uint32(n), uint32(r1)})
+			r0, r1 = r1, r0
+			s += n
+			anchor = s
+		}
+	}
+	f.recent = [2]int{r0, r1}
+	return anchor
+}

@@ -1,0 +1,294 @@
+package longzstd
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math/bits"
+)
+
+// Bounds of [Options.Window].
+const (
+	MinWindow = maxBlock
+	MaxWindow = 1 << 29 // what the decoders of engines take by default
+)
+
+// Options are what a [Writer] is made with.
+type Options struct {
+	// Window is how far back repetitions are looked for, in bytes: a power of two.
+	Window int
+	// Reach is the largest distance that [Writer.Repeat] will be told of; less than
+	// Window counts as that. Who decompresses needs as much memory.
+	Reach int64
+	// Deep looks harder, and takes several times as long.
+	Deep bool
+}
+
+// A finder finds matches that are near.
+type finder interface {
+	// find adds the sequences of b[start:end] to the block, with matches that reach back
+	// to low at most. Literals begin at anchor; it returns where those begin that are
+	// left. Base is the position of b.
+	find(b []byte, base, anchor, start, end, low int, out *block) int
+	// insert remembers what is at i.
+	insert(b []byte, base, i int)
+	// used tells of a distance that somebody else has used.
+	used(distance int)
+	reset()
+}
+
+// Memory is what a [Writer] takes, in bytes.
+func (o Options) Memory() int64 {
+	return int64(o.Window+o.slack()) + 8<<(bits.Len(uint(o.Window-1))-farRate) + 8<<longBits + 4<<shortBits + 1<<20
+}
+
+// slack is what the history has room for beside the window.
+func (o Options) slack() int { return max(o.Window/4, 4*maxBlock) }
+
+// A Writer compresses what is written to it as one frame. It is not safe for use by
+// several goroutines. It writes blocks in a goroutine of its own, at most one beside
+// what the caller does.
+type Writer struct {
+	opts    Options
+	w       io.Writer
+	err     error
+	begun   bool
+	closed  bool
+	history []byte
+	start   int // of the block that is being filled, in the history
+	base    int // position of the beginning of the history
+	far     far
+	near    finder
+	last    int // distance of the match that the last block ended with
+	known   []repeat
+	encoder *encoder
+	blocks  [2]block
+	turn    int
+	pending chan error // of the block that is being written; nil if there is none
+}
+
+// NewWriter returns a writer of one frame.
+func NewWriter(w io.Writer, o Options) (*Writer, error) {
+	if o.Window < MinWindow || o.Window > MaxWindow || o.Window&(o.Window-1) != 0 {
+		return nil, fmt.Errorf("a window of %d bytes is not a power of two from %d to %d", o.Window, MinWindow, MaxWindow)
+	}
+	if o.Reach > MaxWindow {
+		return nil, fmt.Errorf("a reach of %d bytes is more than %d", o.Reach, MaxWindow)
+	}
+	z := &Writer{opts: o, history: make([]byte, 0, o.Window+o.slack()), far: newFar(o.Window), near: newNear()}
+	if o.Deep {
+		z.near = newDeep()
+	}
+	z.Reset(w)
+	return z, nil
+}
+
+// Reset makes the writer what it was when it was new, for another frame.
+func (z *Writer) Reset(w io.Writer) {
+	z.wait()
+	z.w, z.err, z.begun, z.closed = w, nil, false, false
+	z.history, z.start = z.history[:0], 0
+	// An empty entry of a table is farther away than the window.
+	z.base = z.opts.Window + 1
+	z.far.reset()
+	z.near.reset()
+	z.last, z.known = 0, nil
+	z.encoder = newEncoder()
+}
+
+var errClosed = errors.New("the compressor is closed")
+
+// Write compresses p.
+func (z *Writer) Write(p []byte) (int, error) {
+	if z.closed {
+		return 0, errClosed
+	}
+	for n := 0; ; {
+		room := maxBlock - (len(z.history) - z.start)
+		k := min(room, len(p)-n)
+		z.history = append(z.history, p[n:n+k]...)
+		if n += k; n == len(p) {
+			return n, z.err
+		}
+		if z.block(false); z.err != nil {
+			return n, z.err
+		}
+	}
+}
+
+// Flush ends a block and returns when all that was written is out.
+func (z *Writer) Flush() error {
+	if len(z.history) > z.start {
+		z.block(false)
+	}
+	z.wait()
+	return z.err
+}
+
+// Close ends the frame. It does not close the writer below.
+func (z *Writer) Close() error {
+	if z.closed {
+		return z.err
+	}
+	z.block(true)
+	z.wait()
+	z.closed = true
+	return z.err
+}
+
+// wait waits for the block that is being written.
+func (z *Writer) wait() {
+	if z.pending != nil {
+		if err := <-z.pending; z.err == nil {
+			z.err = err
+		}
+		z.pending = nil
+	}
+}
+
+// block finds the matches of what has been written since the last one, and has it
+// encoded.
+func (z *Writer) block(last bool) {
+	if z.err != nil {
+		return
+	}
+	b := &z.blocks[z.turn]
+	z.turn ^= 1
+	b.reset()
+	b.last = last
+	z.match(b)
+	z.wait()
+	if z.err != nil {
+		return
+	}
+	begun := z.begun
+	z.begun = true
+	done := make(chan error, 1)
+	z.pending = done
+	go func() { done <- z.write(b, begun) }()
+	z.start = len(z.history)
+	if cap(z.history)-len(z.history) < maxBlock {
+		z.wait()
+		z.slide()
+	}
+}
+
+// Repeat tells that the next n bytes to be written are those that were written distance
+// bytes before. The history need not have them any more, and they are not looked at; but
+// if distance is more than [Options.Reach], nothing comes of it.
+func (z *Writer) Repeat(n, distance int64) {
+	if n < farMatch || distance <= 0 || distance > max(z.opts.Reach, int64(z.opts.Window)) {
+		return
+	}
+	at := len(z.history)
+	z.known = append(z.known, repeat{match{at, at, int(distance)}, n})
+}
+
+// A repeat is a match that somebody has told of.
+type repeat struct {
+	match
+	left int64 // bytes of it that are not yet a match
+}
+
+// match fills in what a block is made of.
+func (z *Writer) match(b *block) {
+	start, end := z.start, len(z.history)
+	b.raw = z.history[start:end]
+	m := matcher{z, b, start, max(0, end-z.opts.Window)}
+	at, last := start, z.last
+	for len(z.known) > 0 {
+		k := &z.known[0]
+		n := int(min(int64(end-k.start), k.left))
+		m.find(at, k.start, last)
+		if n >= minMatch { // what a block has of it may be less
+			m.take(match{k.start, k.start + n, k.distance})
+		}
+		at, last = k.start+n, 0
+		k.left -= int64(n)
+		if k.start = end; k.left > 0 {
+			break
+		}
+		z.known = z.known[1:]
+	}
+	m.find(at, end, last)
+	b.literals = append(b.literals, z.history[m.anchor:]...)
+	z.last = 0
+	if n := len(b.sequences); n > 0 && m.anchor == end && b.sequences[n-1].match >= farMatch {
+		z.last = int(b.sequences[n-1].distance)
+	}
+}
+
+// A matcher makes the sequences of one block.
+type matcher struct {
+	*Writer
+	block  *block
+	anchor int // where literals begin that belong to no sequence yet
+	low    int
+}
+
+// find finds matches between start and end.
+func (m *matcher) find(start, end, last int) {
+	for _, f := range m.far.find(m.history, m.base, start, end, m.low, last) {
+		m.anchor = m.near.find(m.history, m.base, m.anchor, start, f.start, m.low, m.block)
+		m.take(f)
+		start = f.end
+	}
+	m.anchor = m.near.find(m.history, m.base, m.anchor, start, end, m.low, m.block)
+}
+
+// take adds a match to the sequences.
+func (m *matcher) take(f match) {
+	m.block.literals = append(m.block.literals, m.history[m.anchor:f.start]...)
+	m.block.sequences = append(m.block.sequences, sequence{uint32(f.start - m.anchor), uint32(f.end - f.start), uint32(f.distance)})
+	m.near.used(f.distance)
+	// The places of the match are not all remembered: there is the one that it repeats.
+	for i := f.start; i < f.end-8; i += 32 {
+		m.near.insert(m.history, m.base, i)
+	}
+	m.anchor = f.end
+}
+
+// write encodes and writes a block.
+func (z *Writer) write(b *block, begun bool) error {
+	if !begun {
+		if _, err := z.w.Write(header(max(uint64(z.opts.Window), uint64(z.opts.Reach)))); err != nil {
+			return err
+		}
+	}
+	out, err := z.encoder.encode(b)
+	if err != nil {
+		return err
+	}
+	_, err = z.w.Write(out)
+	return err
+}
+
+// slide makes room in the history by letting go of what lies before the window.
+func (z *Writer) slide() {
+	n := len(z.history) - z.opts.Window
+	copy(z.history, z.history[n:])
+	z.history = z.history[:z.opts.Window]
+	z.start -= n
+	z.base += n
+	for i := range z.known {
+		z.known[i].start -= n
+	}
+	if z.base > 1<<31 {
+		z.forget()
+	}
+}
+
+// forget lets go of all positions before they no longer fit into tables.
+func (z *Writer) forget() {
+	z.base = z.opts.Window + 1
+	clear(z.far.table)
+	z.near.reset()
+}
+
+// header returns the header of a frame: RFC 8878 section 3.1.1.1, with the least window
+// that is as large as asked for, and nothing else.
+func header(window uint64) []byte {
+	log := bits.Len64(window) - 1
+	eighths := (window - 1<<log + 1<<log/8 - 1) / (1 << log / 8)
+	return []byte{0x28, 0xb5, 0x2f, 0xfd, 0, byte(uint64(log-10)<<3 + eighths)}
+}
