@@ -1,19 +1,18 @@
 package longzstd
 
-import (
-	"math/bits"
-)
+import "math/bits"
 
 // A deep finder looks at many of the places that begin with the same bytes: at the last
 // ones of each row of a table, told apart by a byte of their hash. Of the matches that
 // begin within three bytes it takes the best.
 type deep struct {
-	rows    []row
-	long    [][2]uint32
-	recent  [3]int
-	next    int // position of the first byte that is in no row
-	touched int
-	ahead   uint64
+	rows    []row       // by five bytes
+	long    [][2]uint32 // by eight, which may be farther away
+	four    []uint32    // by four, which have to be near
+	recent  [3]int      // distances
+	next    int         // position of the first byte that is in no table
+	touched int         // position of the first byte whose rows may not be in the cache
+	ahead   uint64      // something that depends on what was touched
 }
 
 // A row is a line of the cache: the last positions with one hash, in a ring.
@@ -23,19 +22,29 @@ type row struct {
 }
 
 const (
-	rowSize = 12
-	// rowBits is the logarithm of the number of rows.
+	rowSize  = 12
+	rowBytes = 64
+	// Logarithms of the sizes of the tables.
 	rowBits      = 18
 	deepLongBits = 18
+	fourBits     = 15
+	// deepEnough is the length of a match than which no better one is looked for.
+	deepEnough = 256
+	// touchAhead is how many positions are touched at once.
+	touchAhead = 32
+	// Of a match longer than fewBytes, the first and the last edge positions are remembered.
+	fewBytes = 1024
+	edge     = 256
 )
 
 func newDeep() *deep {
-	return &deep{rows: make([]row, 1<<rowBits), long: make([][2]uint32, 1<<deepLongBits)}
+	return &deep{rows: make([]row, 1<<rowBits), long: make([][2]uint32, 1<<deepLongBits), four: make([]uint32, 1<<fourBits)}
 }
 
 func (f *deep) reset() {
 	clear(f.rows)
 	clear(f.long)
+	clear(f.four)
 	f.recent = [3]int{1, 4, 8}
 	f.next, f.touched = 0, 0
 }
@@ -50,6 +59,10 @@ func (f *deep) used(distance int) {
 	}
 }
 
+func deepLongOf(v uint64) uint64 { return v * 0xcf1bbcdcb7a56463 >> (64 - deepLongBits) }
+
+func fourOf(v uint64) uint32 { return uint32(v) * 2654435761 >> (32 - fourBits) }
+
 func rowOf(v uint64) (index int, tag uint64) {
 	h := v << 24 * 0x9e3779b185ebca87 >> (64 - rowBits - 8)
 	return int(h >> 8), h & 0xff
@@ -60,10 +73,12 @@ func (f *deep) insert(b []byte, base, i int) {
 	v := load64(b, i)
 	index, tag := rowOf(v)
 	f.rows[index&(1<<rowBits-1)].put(tag, uint32(i+base))
-	l := &f.long[v*0xcf1bbcdcb7a56463>>(64-deepLongBits)]
+	l := &f.long[deepLongOf(v)]
 	l[1], l[0] = l[0], uint32(i+base)
+	f.four[fourOf(v)] = uint32(i + base)
 }
 
+// put replaces the oldest position of a row.
 func (r *row) put(tag uint64, position uint32) {
 	head := r.high >> 56
 	if head >= rowSize {
@@ -89,22 +104,20 @@ func (f *deep) touch(b []byte, base, i int) {
 		v := load64(b, from)
 		index, _ := rowOf(v)
 		x += f.rows[index&(1<<rowBits-1)].low
-		x += uint64(f.long[v*0xcf1bbcdcb7a56463>>(64-deepLongBits)][0])
+		x += uint64(f.long[deepLongOf(v)][0])
 	}
 	f.ahead = x
 	f.touched = to + base
 }
 
-const touchAhead = 32
-
 // cover inserts what lies between the last position that was inserted and i.
 func (f *deep) cover(b []byte, base, i int) {
 	from := max(f.next-base, 0)
-	if i-from > 1024 { // of a long match, the ends do
-		for k := from; k < from+256; k++ {
+	if i-from > fewBytes {
+		for k := from; k < from+edge; k++ {
 			f.insert(b, base, k)
 		}
-		from = i - 256
+		from = i - edge
 	}
 	for k := from; k < i; k++ {
 		if k+base+touchAhead/2 >= f.touched {
@@ -118,28 +131,28 @@ func (f *deep) cover(b []byte, base, i int) {
 // search returns the best match at s that gains more than least.
 func (f *deep) search(b []byte, base, s, end, low, least int) (length, distance, gained int) {
 	gained = least
+	better := func(n, d int) {
+		if g := gain(n, d); g > gained {
+			length, distance, gained = n, d, g
+		}
+	}
 	if s+base+touchAhead/2 >= f.touched {
 		f.touch(b, base, s)
 	}
 	v := load64(b, s)
-	l := &f.long[v*0xcf1bbcdcb7a56463>>(64-deepLongBits)]
+	l := &f.long[deepLongOf(v)]
 	c0, c1 := int(l[0])-base, int(l[1])-base
 	index, tag := rowOf(v)
 	row := &f.rows[index&(1<<rowBits-1)]
+	// The highest bit of each byte that is the tag, and now and then of another one.
 	const ones = 0x0101010101010101
 	x, y := row.low^ones*tag, row.high^ones*tag
 	x, y = (x-ones)&^x&(ones<<7), (y-ones)&^y&(ones<<7&(1<<32-1))
 	if c0 >= low && load64(b, c0) == v {
-		n := 8 + matchLen(b, s+8, c0+8, end)
-		if g := gain(n, s-c0); g > gained {
-			length, distance, gained = n, s-c0, g
-		}
+		better(8+matchLen(b, s+8, c0+8, end), s-c0)
 	}
 	if c1 >= low && load64(b, c1) == v {
-		n := 8 + matchLen(b, s+8, c1+8, end)
-		if g := gain(n, s-c1); g > gained {
-			length, distance, gained = n, s-c1, g
-		}
+		better(8+matchLen(b, s+8, c1+8, end), s-c1)
 	}
 	for k := 0; k < 2; k++ {
 		for ; x != 0; x &= x - 1 {
@@ -147,13 +160,15 @@ func (f *deep) search(b []byte, base, s, end, low, least int) (length, distance,
 			if at < low || load32(b, at) != uint32(v) || s+length < end && b[at+length] != b[s+length] {
 				continue
 			}
-			n := 4 + matchLen(b, s+4, at+4, end)
-			if g := gain(n, s-at); g > gained && (n > 4 || s-at < 1<<14) {
-				length, distance, gained = n, s-at, g
-			}
+			better(4+matchLen(b, s+4, at+4, end), s-at)
 		}
 		x = y
 	}
+	p := &f.four[fourOf(v)]
+	if at := int(*p) - base; length == 0 && at >= low && load32(b, at) == uint32(v) {
+		better(4+matchLen(b, s+4, at+4, end), s-at)
+	}
+	*p = uint32(s + base)
 	row.put(tag, uint32(s+base))
 	l[1], l[0] = l[0], uint32(s+base)
 	f.next = s + 1 + base
@@ -191,11 +206,10 @@ func (f *deep) find(b []byte, base, anchor, start, end, low int, out *block) int
 			length, distance, gained = n, d, g
 		}
 		if length == 0 {
-			// a repetition one byte later costs nothing but a literal
 			s += 1 + (s-anchor)>>skip
 			continue
 		}
-		for step := 1; step <= 2 && s+step < last && length < 256; step++ {
+		for step := 1; step <= 2 && s+step < last && length < deepEnough; step++ {
 			k := s + step
 			least := gained + 4*(k-at) - 1
 			if k == at {
@@ -210,7 +224,7 @@ func (f *deep) find(b []byte, base, anchor, start, end, low int, out *block) int
 			}
 			if n > 0 {
 				at, length, distance, gained = k, n, d, g
-				if step == 2 && s+3 < last && length < 256 {
+				if step == 2 && s+3 < last && length < deepEnough {
 					s++
 					step--
 				}

@@ -20,15 +20,19 @@ const (
 	// farMatch is the least length of a match, and what a hash is made of.
 	farMatch = 64
 	// farRate is the binary logarithm of how far places are from each other.
-	farRate = 6
+	farRate  = 6
+	farBytes = 8 // of an entry
 	// farDistance is the least distance: what is nearer, the other matcher finds.
 	farDistance = 64 << 10
 )
 
 func newFar(window int) far {
-	n := max(bits.Len(uint(window-1))-farRate, 10)
+	n := farBits(window)
 	return far{table: make([]farEntry, 1<<n), shift: uint8(64 - n)}
 }
+
+// farBits is the logarithm of how many places are remembered: one of the least distance.
+func farBits(window int) int { return bits.Len(uint(window-1)) - farRate }
 
 func (f *far) reset() {
 	clear(f.table)

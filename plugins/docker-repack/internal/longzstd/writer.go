@@ -39,7 +39,11 @@ type finder interface {
 
 // Memory is what a [Writer] takes, in bytes.
 func (o Options) Memory() int64 {
-	return int64(o.Window+o.slack()) + 8<<(bits.Len(uint(o.Window-1))-farRate) + 8<<longBits + 4<<shortBits + 1<<20
+	tables := int64(8<<longBits + 4<<shortBits)
+	if o.Deep {
+		tables = rowBytes<<rowBits + 8<<deepLongBits + 4<<fourBits
+	}
+	return int64(o.Window+o.slack()) + farBytes<<farBits(o.Window) + tables + 1<<20
 }
 
 // slack is what the history has room for beside the window.
