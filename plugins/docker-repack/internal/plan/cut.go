@@ -37,7 +37,7 @@ const (
 func cut(units []*Unit, target, full float64, below int) []Layer {
 	var huge []Layer
 	var small []*Unit
-	for _, u := range units {
+	for _, u := range bundle(units, target*tolerance) {
 		if u.Cost > target*tolerance {
 			huge = append(huge, Layer{Units: []*Unit{u}, Indivisible: true})
 		} else {
@@ -49,6 +49,9 @@ func cut(units []*Unit, target, full float64, below int) []Layer {
 		return huge
 	}
 	out := even(small, target, full, below)
+	for i := range out {
+		out[i].Units = unbundle(out[i].Units)
+	}
 	last := len(out) - 1
 	return slices.Concat(out[:last], huge, out[last:])
 }

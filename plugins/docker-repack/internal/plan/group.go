@@ -57,8 +57,11 @@ func assign(u *Unit, group Grouper) {
 	}
 }
 
-// sequence orders units for cutting: by group, then by name.
+// sequence orders units for cutting: by group, then by name, families together.
 func sequence(a, b *Unit) int {
+	if p, q := a.place(), b.place(); p != q {
+		a, b = p, q
+	}
 	return cmp.Or(a.Group.compare(b.Group), strings.Compare(a.name, b.name))
 }
 

@@ -36,8 +36,9 @@ func (i Item) HasContent() bool {
 // Over kept layers, the top layer also lists the directories that those have with
 // other attributes, and hides what is no more.
 //
-// Admit is asked before each unit, and what it refuses is left out; nil admits all.
-func (p *Plan) Items(index int, admit func(*Unit) bool) iter.Seq[Item] {
+// Admit is asked before each unit, once for those that keep together, and what it
+// refuses is left out; nil admits all.
+func (p *Plan) Items(index int, admit func(...*Unit) bool) iter.Seq[Item] {
 	return func(yield func(Item) bool) {
 		i := itemizer{plan: p, top: index == len(p.Layers)-1, yield: yield, directories: map[string]bool{}}
 		if !i.parents(".") { // also of a tree that is nothing but its root
@@ -46,9 +47,14 @@ func (p *Plan) Items(index int, admit func(*Unit) bool) iter.Seq[Item] {
 		if i.top && !i.crown() {
 			return
 		}
-		for _, u := range p.Layers[index].Units {
-			if (admit == nil || admit(u)) && !i.unit(u) {
-				return
+		for family := range p.Layers[index].Families() {
+			if admit != nil && !admit(family...) {
+				continue
+			}
+			for _, u := range family {
+				if !i.unit(u) {
+					return
+				}
 			}
 		}
 	}

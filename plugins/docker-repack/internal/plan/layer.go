@@ -2,13 +2,14 @@ package plan
 
 import (
 	"cmp"
+	"iter"
 	"slices"
 	"strings"
 )
 
 // A Layer is the contents of one output layer.
 type Layer struct {
-	Units []*Unit // in the order of the source
+	Units []*Unit // in the order of the source, families together
 	// Indivisible says that the layer is one unit that is larger than the target.
 	Indivisible bool
 	// Limit is where the layer has to end, in bytes as they are really compressed,
@@ -31,16 +32,37 @@ func (l *Layer) Cost() float64 {
 	return sum
 }
 
+// Families yields the units that keep together, and each other unit alone, in their
+// order.
+func (l *Layer) Families() iter.Seq[[]*Unit] { return families(l.Units) }
+
 // order brings the units into the order in which they were read, so that they are
-// read forward again, and what lay together is compressed together. In a layer that
-// ends at a limit, those that are large come first: what comes last has to
-// be small for the limit to be met.
+// read forward again, and what lay together is compressed together. A family is where
+// its first unit is. In a layer that ends at a limit, units and families that are
+// large come first: what comes last has to be small for the limit to be met.
 func (l *Layer) order() {
 	large := l.Limit * first
-	slices.SortStableFunc(l.Units, func(a, b *Unit) int {
-		if l.Limit > 0 && (a.Cost > large) != (b.Cost > large) {
-			return cmp.Compare(b.Cost, a.Cost)
+	begin, size := map[*Unit]*Unit{}, map[*Unit]float64{}
+	for _, u := range l.Units {
+		p := u.place()
+		if begin[p] == nil || inSource(u, begin[p]) < 0 {
+			begin[p] = u
 		}
-		return cmp.Or(a.First.Compare(b.First), strings.Compare(a.name, b.name))
+		size[p] += u.Cost
+	}
+	slices.SortStableFunc(l.Units, func(a, b *Unit) int {
+		p, q := a.place(), b.place()
+		if p == q {
+			return inSource(a, b)
+		}
+		if l.Limit > 0 && (size[p] > large) != (size[q] > large) {
+			return cmp.Compare(size[q], size[p])
+		}
+		return inSource(begin[p], begin[q])
 	})
+}
+
+// inSource orders units as they were read.
+func inSource(a, b *Unit) int {
+	return cmp.Or(a.First.Compare(b.First), strings.Compare(a.name, b.name))
 }

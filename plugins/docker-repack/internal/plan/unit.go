@@ -32,7 +32,9 @@ type Unit struct {
 	// Group is what the unit changes together with.
 	Group Group
 
-	name string // the first of the names
+	name    string  // the first of the names
+	head    *Unit   // of the family that the unit is in, or nil for none
+	bundled []*Unit // that this one stands for while layers are cut
 }
 
 // HasContent reports whether there is something to read at First.

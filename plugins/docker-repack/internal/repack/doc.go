@@ -22,7 +22,8 @@
 // the planner needs. The spool is about as large as the compressed source, and it
 // replaces a copy of the compressed blobs instead of adding to it; the
 // uncompressed image is never on disk. Files of a unit lie, and units follow each
-// other, in the order of the spool, so that the second pass reads forward.
+// other, in the order of the spool, so that the second pass reads forward, but for
+// the few large files that resemble each other and are together for that.
 //
 // Memory is the tree (headers only), plus a frame and an encoder for each worker.
 //

@@ -30,21 +30,25 @@ type gauge struct {
 	err              error // of flush; nothing is admitted after it
 }
 
-// admit reports whether the layer has room for a unit, which is then taken to be in it.
-// What it has no room for is in rest.
-func (g *gauge) admit(u *plan.Unit) bool {
+// admit reports whether the layer has room for units that keep together, which are then
+// taken to be in it. What it has no room for is in rest.
+func (g *gauge) admit(units ...*plan.Unit) bool {
 	if g.limit == 0 {
 		return true
 	}
-	if g.err == nil && !g.full {
-		g.ask(u.Cost)
+	cost := 0.0
+	for _, u := range units {
+		cost += u.Cost
 	}
-	if g.err == nil && !g.full && (g.priced+g.since == 0 || g.size()+u.Cost*g.factor() <= g.limit) {
-		g.since += u.Cost
+	if g.err == nil && !g.full {
+		g.ask(cost)
+	}
+	if g.err == nil && !g.full && (g.priced+g.since == 0 || g.size()+cost*g.factor() <= g.limit) {
+		g.since += cost
 		return true
 	}
 	g.full = g.full || g.size() >= filled*g.limit
-	g.rest = append(g.rest, u)
+	g.rest = append(g.rest, units...)
 	return false
 }
 

@@ -81,3 +81,18 @@ func TestGaugeStopsWhenTheCompressorFails(t *testing.T) {
 		t.Errorf("%v, %d units are left", g.err, len(g.rest))
 	}
 }
+
+// Units that keep together are admitted together or not at all.
+func TestGaugeDividesNoFamily(t *testing.T) {
+	g := &gauge{limit: 100, flush: func() (int64, error) { return 50, nil }}
+	family := []*plan.Unit{{Cost: 30}, {Cost: 5}, {Cost: 25}}
+	if !g.admit(&plan.Unit{Cost: 50}) || g.admit(family...) || len(g.rest) != 3 {
+		t.Errorf("the rest is %v", g.rest)
+	}
+	if !g.admit(&plan.Unit{Cost: 30}) {
+		t.Error("what still fits is not admitted")
+	}
+	if g = (&gauge{limit: 50}); !g.admit(family...) || len(g.rest) > 0 {
+		t.Error("a family that is larger than the limit is not admitted as the first")
+	}
+}

@@ -129,6 +129,7 @@ func (r *run) survey(ctx context.Context, o *original, sp *spool, platform, pref
 		}
 		s.sets = nil // of use to keep alone
 		all := plan.Units(s.tree, s.estimate, r.codec.reach, group)
+		plan.Relate(s.kin(all), target, r.codec.window)
 		// Where repetitions lie depends on the layers, and the layers on the sizes:
 		// the first plan is for the estimate.
 		if err := estimate(ctx, s, plan.Make(s.tree, all, opts), r.codec, r.opts.Jobs, r.opts.Memory); err != nil {

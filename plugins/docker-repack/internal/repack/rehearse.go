@@ -13,9 +13,11 @@ func rehearse(p *plan.Plan) *plan.Plan {
 			}
 			end := &ends[i]
 			g := gauge{limit: l.Limit, flush: func() (int64, error) { return int64(end.Size), nil }}
-			for _, u := range l.Units {
-				if g.admit(u) {
-					end.Size += u.Cost
+			for family := range l.Families() {
+				if g.admit(family...) {
+					for _, u := range family {
+						end.Size += u.Cost
+					}
 				}
 			}
 			end.Rest = g.rest

@@ -132,7 +132,7 @@ func writeLayer(ctx context.Context, s *scanned, p *plan.Plan, index int, c code
 
 // writeTar writes a layer of the plan as a tar stream, with those units that are
 // admitted, and returns how many entries it has.
-func writeTar(ctx context.Context, w io.Writer, s *scanned, p *plan.Plan, index int, admit func(*plan.Unit) bool, copies *copies) (int, error) {
+func writeTar(ctx context.Context, w io.Writer, s *scanned, p *plan.Plan, index int, admit func(...*plan.Unit) bool, copies *copies) (int, error) {
 	reader, err := newSpoolReader()
 	if err != nil {
 		return 0, err
