@@ -2,7 +2,6 @@ package longzstd
 
 import (
 	"errors"
-	"math"
 	"math/bits"
 
 	"github.com/klauspost/compress/huff0"
@@ -226,25 +225,25 @@ func (k *kind) choose(out []byte, symbols []uint8) (mode byte, t *table, _ []byt
 	count := k.count[:most+1]
 	total := uint32(len(symbols))
 	if count[most] == total {
-		if total > 2 || k.known.cost(count) > 8 {
+		if total > 2 || k.known.cost(count) > 8*bit {
 			return modeRLE, nil, append(out, most)
 		}
 		return modeKnown, k.known, out
 	}
 	known := k.known.cost(count)
-	repeat := math.Inf(1)
+	repeat := uint64(infinite)
 	if k.valid {
 		repeat = k.last.cost(count)
 	}
 	size := len(out)
-	fresh := math.Inf(1)
-	if total > 16 || math.IsInf(min(known, repeat), 1) {
+	fresh := uint64(infinite)
+	if total > 16 || min(known, repeat) == infinite {
 		log := max(uint8(bits.Len32(total-1))-min(uint8(bits.Len32(total-1)), 3), 5, uint8(bits.Len8(most))+1)
 		log = min(log, k.maxLog)
 		normalize(k.norm[:len(count)], count, total, log)
 		out = appendNorm(out, k.norm[:len(count)], log)
 		k.fresh.norm, k.fresh.log = append(k.fresh.norm[:0], k.norm[:len(count)]...), log
-		fresh = k.fresh.cost(count) + float64(8*(len(out)-size))
+		fresh = k.fresh.cost(count) + uint64(8*(len(out)-size))*bit
 	}
 	switch {
 	case repeat <= known && repeat <= fresh:

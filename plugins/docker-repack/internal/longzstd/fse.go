@@ -92,30 +92,37 @@ func (t *table) put(w *bitWriter, state uint32, s uint8) uint32 {
 	return uint32(t.state[int32(state>>n)+c.state])
 }
 
-// cost is about how many bits the symbols of a histogram take, or infinite if the
-// table does not have all of them.
-func (t *table) cost(count []uint32) float64 {
-	var sum float64
+// cost is about how much the symbols of a histogram take, in parts of a bit, or
+// infinite if the table does not have all of them.
+func (t *table) cost(count []uint32) uint64 {
+	var sum uint64
 	for s, n := range count {
 		if n == 0 {
 			continue
 		}
 		if s >= len(t.norm) || t.norm[s] == 0 {
-			return math.Inf(1)
+			return infinite
 		}
 		share := t.norm[s]
 		if share < 0 {
 			share = 1
 		}
-		sum += float64(n) * (float64(t.log) - log2[share])
+		sum += uint64(n) * (uint64(t.log)*bit - log2[share])
 	}
 	return sum
 }
 
+// Costs are whole numbers, of parts of a bit, for sums of others may be rounded in one
+// way by one machine and in another by the next.
+const (
+	bit      = 1 << 24
+	infinite = math.MaxUint64
+)
+
 // log2 holds the logarithms of what a norm can be.
-var log2 = func() (out [1<<maxLog + 1]float64) {
-	for i := range out {
-		out[i] = math.Log2(float64(i))
+var log2 = func() (out [1<<maxLog + 1]uint64) {
+	for i := 1; i < len(out); i++ {
+		out[i] = uint64(math.Round(math.Log2(float64(i)) * bit))
 	}
 	return out
 }()
@@ -135,10 +142,10 @@ func normalize(norm []int16, count []uint32, total uint32, log uint8) {
 	// What rounding has left goes where it saves most, and what it has taken too much
 	// comes from where that costs least.
 	for ; left > 0; left-- {
-		best, gain := 0, -1.0
+		best, gain := 0, uint64(0)
 		for s, n := range count {
 			if n > 0 {
-				if g := float64(n) * (log2[norm[s]+1] - log2[norm[s]]); g > gain {
+				if g := uint64(n) * (log2[norm[s]+1] - log2[norm[s]]); g > gain {
 					best, gain = s, g
 				}
 			}
@@ -146,10 +153,10 @@ func normalize(norm []int16, count []uint32, total uint32, log uint8) {
 		norm[best]++
 	}
 	for ; left < 0; left++ {
-		best, loss := 0, math.Inf(1)
+		best, loss := 0, uint64(infinite)
 		for s, n := range count {
 			if norm[s] > 1 {
-				if l := float64(n) * (log2[norm[s]] - log2[norm[s]-1]); l < loss {
+				if l := uint64(n) * (log2[norm[s]] - log2[norm[s]-1]); l < loss {
 					best, loss = s, l
 				}
 			}

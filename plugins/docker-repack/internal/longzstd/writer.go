@@ -59,8 +59,9 @@ type Writer struct {
 	begun   bool
 	closed  bool
 	history []byte
-	start   int // of the block that is being filled, in the history
-	base    int // position of the beginning of the history
+	start   int   // of the block that is being filled, in the history
+	base    int   // position of the beginning of the history
+	gone    int64 // bytes of the stream before the history
 	far     far
 	near    finder
 	last    int // distance of the match that the last block ended with
@@ -91,7 +92,7 @@ func NewWriter(w io.Writer, o Options) (*Writer, error) {
 func (z *Writer) Reset(w io.Writer) {
 	z.wait()
 	z.w, z.err, z.begun, z.closed = w, nil, false, false
-	z.history, z.start = z.history[:0], 0
+	z.history, z.start, z.gone = z.history[:0], 0, 0
 	// An empty entry of a table is farther away than the window.
 	z.base = z.opts.Window + 1
 	z.far.reset()
@@ -179,12 +180,13 @@ func (z *Writer) block(last bool) {
 
 // Repeat tells that the next n bytes to be written are those that were written distance
 // bytes before. The history need not have them any more, and they are not looked at; but
-// if distance is more than [Options.Reach], nothing comes of it.
+// if distance is more than [Options.Reach], or than there is, nothing comes of it. Of what
+// has been told of twice, the first counts.
 func (z *Writer) Repeat(n, distance int64) {
-	if n < farMatch || distance <= 0 || distance > max(z.opts.Reach, int64(z.opts.Window)) {
+	at := len(z.history)
+	if n < farMatch || distance <= 0 || distance > min(max(z.opts.Reach, int64(z.opts.Window)), z.gone+int64(at)) {
 		return
 	}
-	at := len(z.history)
 	z.known = append(z.known, repeat{match{at, at, int(distance)}, n})
 }
 
@@ -202,6 +204,9 @@ func (z *Writer) match(b *block) {
 	at, last := start, z.last
 	for len(z.known) > 0 {
 		k := &z.known[0]
+		if over := at - k.start; over > 0 {
+			k.start, k.left = at, max(k.left-int64(over), 0)
+		}
 		n := int(min(int64(end-k.start), k.left))
 		m.find(at, k.start, last)
 		if n >= minMatch { // what a block has of it may be less
@@ -274,13 +279,17 @@ func (z *Writer) slide() {
 	z.history = z.history[:z.opts.Window]
 	z.start -= n
 	z.base += n
+	z.gone += int64(n)
 	for i := range z.known {
 		z.known[i].start -= n
 	}
-	if z.base > 1<<31 {
+	if z.base > lastBase {
 		z.forget()
 	}
 }
+
+// lastBase is such that positions after it fit into 31 bits, as long as histories are.
+const lastBase = 1 << 30
 
 // forget lets go of all positions before they no longer fit into tables.
 func (z *Writer) forget() {
