@@ -35,14 +35,17 @@ func TestBlocksOfAllKinds(t *testing.T) {
 		packed := header(8 << 20)
 		raw := sample(rng.Uint64(), 100) // where matches begin
 		packed = append(packed, encoded(t, e, &block{raw: raw, literals: raw})...)
+		var alphabet, alike, longest, most int
 		for n := range 30 {
 			b := &block{last: n == 29}
 			start := len(raw)
-			alphabet, alike := 1+upTo(256), rng.IntN(3)
+			if n == 0 || rng.IntN(3) == 0 { // else it is like the last one
+				alphabet, alike, longest, most = 1+upTo(256), rng.IntN(3), 1<<rng.IntN(17), 1<<rng.IntN(17)
+			}
 			s := sequence{uint32(upTo(20)), uint32(minMatch + upTo(1<<rng.IntN(16))), uint32(1 + rng.IntN(start))}
-			for most := 1 << rng.IntN(17); len(b.sequences) < most; {
+			for len(b.sequences) < most {
 				if alike == 0 || alike == 1 && rng.IntN(100) == 0 {
-					s = sequence{uint32(upTo(1 << rng.IntN(17))), uint32(minMatch + upTo(1<<rng.IntN(17))), uint32(1 + rng.IntN(1+rng.IntN(len(raw))))}
+					s = sequence{uint32(upTo(longest)), uint32(minMatch + upTo(longest)), uint32(1 + rng.IntN(1+rng.IntN(len(raw))))}
 				}
 				if rng.IntN(1000) == 0 { // as many as fit
 					s.literals, s.match = 0, minMatch
