@@ -168,7 +168,7 @@ func TestSameBytes(t *testing.T) {
 // A copy costs next to nothing as long as the window reaches it, and one with a byte
 // changed every few thousand little more.
 func TestLongDistances(t *testing.T) {
-	const n = 6 << 20
+	const n = 3 << 20
 	rng := rand.New(rand.NewPCG(3, 1))
 	noise := make([]byte, n)
 	for i := range noise {
@@ -179,7 +179,7 @@ func TestLongDistances(t *testing.T) {
 		changed[i]++
 	}
 	for _, o := range levels() {
-		o.Window = 8 << 20
+		o.Window = 4 << 20
 		for name, tt := range map[string]struct {
 			raw []byte
 			max int
@@ -203,7 +203,7 @@ func TestLongDistances(t *testing.T) {
 // What the history has no more can still be repeated, from anywhere to anywhere.
 func TestRepeat(t *testing.T) {
 	rng := rand.New(rand.NewPCG(4, 1))
-	for i := range 30 {
+	for i := range 12 {
 		o := levels()[i%2]
 		o.Window = MinWindow
 		o.Reach = 5 << 20
