@@ -38,7 +38,7 @@ const (
 )
 
 func newDeep() *deep {
-	return &deep{rows: make([]row, 1<<rowBits), long: make([][2]uint32, 1<<deepLongBits), four: make([]uint32, 1<<fourBits)}
+	return &deep{rows: huge(make([]row, 1<<rowBits)), long: huge(make([][2]uint32, 1<<deepLongBits)), four: make([]uint32, 1<<fourBits)}
 }
 
 func (f *deep) reset() {

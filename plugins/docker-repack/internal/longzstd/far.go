@@ -28,7 +28,7 @@ const (
 
 func newFar(window int) far {
 	n := farBits(window)
-	return far{table: make([]farEntry, 1<<n), shift: uint8(64 - n)}
+	return far{table: huge(make([]farEntry, 1<<n)), shift: uint8(64 - n)}
 }
 
 // farBits is the logarithm of how many places are remembered: one of the least distance.

@@ -57,7 +57,7 @@ const (
 )
 
 func newNear() *near {
-	return &near{long: make([][2]uint32, 1<<longBits), short: make([]uint32, 1<<shortBits), recent: [2]int{1, 4}}
+	return &near{long: huge(make([][2]uint32, 1<<longBits)), short: make([]uint32, 1<<shortBits), recent: [2]int{1, 4}}
 }
 
 func (f *near) reset() {

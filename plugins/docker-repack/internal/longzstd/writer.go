@@ -80,7 +80,7 @@ func NewWriter(w io.Writer, o Options) (*Writer, error) {
 	if o.Reach > MaxWindow {
 		return nil, fmt.Errorf("a reach of %d bytes is more than %d", o.Reach, MaxWindow)
 	}
-	z := &Writer{opts: o, history: make([]byte, 0, o.Window+o.slack()), far: newFar(o.Window), near: newNear()}
+	z := &Writer{opts: o, history: huge(make([]byte, 0, o.Window+o.slack())), far: newFar(o.Window), near: newNear()}
 	if o.Deep {
 		z.near = newDeep()
 	}

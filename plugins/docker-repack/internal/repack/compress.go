@@ -26,9 +26,9 @@ const (
 	nearWindow = 8 << 20
 	farWindow  = 64 << 20
 
-	// maxReach bounds how far back copies of a whole file are found. Those of files
-	// that are larger than a window are known from the plan.
-	maxReach = 256 << 20
+	// maxReach bounds how far back copies of a whole file are found, beyond the window
+	// because the plan knows of them. Who unpacks or reads back needs twice that.
+	maxReach = 192 << 20
 	// reachSlack is what may lie between copies beside one of them: headers.
 	reachSlack = 1 << 20
 
