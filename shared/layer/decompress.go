@@ -12,7 +12,7 @@ import (
 )
 
 // maxWindow is the largest zstd window that is read. Engines' own decoders accept twice
-// as much; zstd --long=27 makes half of it, and docker repack all of it at most.
+// as much; zstd --long=27 makes half of it, docker repack three quarters at most.
 const maxWindow = 256 << 20
 
 var (
