@@ -32,6 +32,8 @@ const (
 	deepEnough = 256
 	// touchAhead is how many positions are touched at once.
 	touchAhead = 32
+	// tired is the step from which on what is stepped over is not remembered either.
+	tired = 4
 	// Of a match longer than fewBytes, the first and the last edge positions are remembered.
 	fewBytes = 1024
 	edge     = 256
@@ -206,7 +208,10 @@ func (f *deep) find(b []byte, base, anchor, start, end, low int, out *block) int
 			length, distance, gained = n, d, g
 		}
 		if length == 0 {
-			s += 1 + (s-anchor)>>skip
+			step := 1 + (s-anchor)>>skip
+			if s += step; step > tired {
+				f.next, f.touched = s+base, s+base+touchAhead
+			}
 			continue
 		}
 		for step := 1; step <= 2 && s+step < last && length < deepEnough; step++ {

@@ -6,9 +6,11 @@ import "math/bits"
 // looks only at places that the content itself chooses, so that equal stretches have
 // them in common wherever they lie, and remembers these.
 type far struct {
-	table []farEntry // buckets of two, the newest first
-	shift uint8
-	found []match
+	table   []farEntry // buckets of two, the newest first
+	shift   uint8
+	found   []match
+	chosen  []place
+	touched uint32 // something that depends on what was looked at in advance
 }
 
 type farEntry struct{ position, check uint32 }
@@ -61,19 +63,13 @@ func (f *far) find(history []byte, base, start, end, low, last int) []match {
 			done = start + n
 		}
 	}
-	hash := uint64(0)
-	for _, b := range history[max(start-farMatch, 0):start] {
-		hash = hash<<1 + gear[b]
-	}
-	for i, b := range history[start:end] {
-		hash = hash<<1 + gear[b]
-		if hash>>(64-farRate) != 0 {
-			continue
+	places := f.places(history, start, end)
+	for i, p := range places {
+		// What comes soon is asked for now, so that several entries are on their way at once.
+		if i+touchAhead < len(places) {
+			f.touched += f.table[f.slot(places[i+touchAhead].hash)].position
 		}
-		at := start + i + 1
-		mixed := hash * 0xd6e8feb86659fd93
-		slot := int(mixed>>f.shift) &^ 1
-		check := uint32(mixed)
+		at, slot, check := p.at, f.slot(p.hash), uint32(p.hash)
 		first, second := &f.table[slot], &f.table[slot|1]
 		if at >= done+farMatch/2 {
 			best := match{}
@@ -98,3 +94,27 @@ func (f *far) find(history []byte, base, start, end, low, last int) []match {
 	}
 	return f.found
 }
+
+// A place is where a hash of the farMatch bytes before it says so.
+type place struct {
+	at   int
+	hash uint64
+}
+
+// places returns those of history[start:end].
+func (f *far) places(history []byte, start, end int) []place {
+	f.chosen = f.chosen[:0]
+	hash := uint64(0)
+	for _, b := range history[max(start-farMatch, 0):start] {
+		hash = hash<<1 + gear[b]
+	}
+	for i, b := range history[start:end] {
+		if hash = hash<<1 + gear[b]; hash>>(64-farRate) == 0 {
+			f.chosen = append(f.chosen, place{start + i + 1, hash * 0xd6e8feb86659fd93})
+		}
+	}
+	return f.chosen
+}
+
+// slot returns the first entry of a hash's bucket.
+func (f *far) slot(hash uint64) int { return int(hash>>f.shift) &^ 1 }

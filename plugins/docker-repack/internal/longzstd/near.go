@@ -48,7 +48,7 @@ const (
 	shortBits = 16
 	// skip is how fast it gets tired of looking where nothing is found: by one byte
 	// for so many.
-	skip = 8
+	skip = 7
 	// farFour is the distance from which on a match of four bytes takes more than
 	// it saves.
 	farFour = 1 << 17
