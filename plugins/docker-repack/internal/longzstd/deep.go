@@ -202,38 +202,13 @@ func (f *deep) find(b []byte, base, anchor, start, end, low int, out *block) int
 		if f.next < s+base {
 			f.cover(b, base, s)
 		}
-		at := s
-		length, distance, gained := f.again(b, s, end, low, 0)
-		if n, d, g := f.search(b, base, s, end, low, gained+1); n > 0 {
-			length, distance, gained = n, d, g
-		}
+		at, length, distance := f.best(b, base, s, end, low)
 		if length == 0 {
 			step := 1 + (s-anchor)>>skip
 			if s += step; step > tired {
 				f.next, f.touched = s+base, s+base+touchAhead
 			}
 			continue
-		}
-		for step := 1; step <= 2 && s+step < last && length < deepEnough; step++ {
-			k := s + step
-			least := gained + 4*(k-at) - 1
-			if k == at {
-				least = gained
-			}
-			n, d, g := f.again(b, k, end, low, least)
-			if n > 0 {
-				least = g
-			}
-			if n2, d2, g2 := f.search(b, base, k, end, low, least+1); n2 > 0 {
-				n, d, g = n2, d2, g2
-			}
-			if n > 0 {
-				at, length, distance, gained = k, n, d, g
-				if step == 2 && s+3 < last && length < deepEnough {
-					s++
-					step--
-				}
-			}
 		}
 		n := matchBack(b, at, at-distance, anchor, low)
 		at, length = at-n, length+n
@@ -247,4 +222,33 @@ func (f *deep) find(b []byte, base, anchor, start, end, low int, out *block) int
 		}
 	}
 	return anchor
+}
+
+// best returns the best match that begins at s, or a byte or two after each that was the best
+// so far; its length is 0 if there is none at s.
+func (f *deep) best(b []byte, base, s, end, low int) (at, length, distance int) {
+	at = s
+	length, distance, gained := f.again(b, s, end, low, 0)
+	if n, d, g := f.search(b, base, s, end, low, gained+1); n > 0 {
+		length, distance, gained = n, d, g
+	}
+	if length == 0 {
+		return at, 0, 0
+	}
+	for k, tries := s+1, 0; tries < 2 && k < end-9 && length < deepEnough; k++ {
+		tries++
+		least := gained + 4*(k-at) - 1
+		n, d, g := f.again(b, k, end, low, least)
+		if n > 0 {
+			least = g
+		}
+		if n2, d2, g2 := f.search(b, base, k, end, low, least+1); n2 > 0 {
+			n, d, g = n2, d2, g2
+		}
+		if n > 0 {
+			at, length, distance, gained = k, n, d, g
+			tries = min(tries, 1)
+		}
+	}
+	return at, length, distance
 }
