@@ -33,7 +33,7 @@ func newFar(window int) far {
 	return far{table: huge(make([]farEntry, 1<<n)), shift: uint8(64 - n)}
 }
 
-// farBits is the logarithm of how many places are remembered: one of the least distance.
+// farBits is the logarithm of how many places are remembered: about as many as a window has.
 func farBits(window int) int { return bits.Len(uint(window-1)) - farRate }
 
 func (f *far) reset() {

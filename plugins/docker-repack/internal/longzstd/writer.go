@@ -17,8 +17,8 @@ const (
 type Options struct {
 	// Window is how far back repetitions are looked for, in bytes: a power of two.
 	Window int
-	// Reach is the largest distance that [Writer.Repeat] will be told of; less than
-	// Window counts as that. Who decompresses needs as much memory.
+	// Reach is the largest distance that [Writer.Repeat] will be told of, in bytes; less
+	// than Window counts as that. Who decompresses needs as much memory.
 	Reach int64
 	// Deep looks harder, and takes several times as long.
 	Deep bool
@@ -72,13 +72,14 @@ type Writer struct {
 	pending chan error // of the block that is being written; nil if there is none
 }
 
-// NewWriter returns a writer of one frame.
+// NewWriter returns a writer of one frame. It fails for a window or a reach that is out of
+// bounds; calls of the writer fail with what w answers.
 func NewWriter(w io.Writer, o Options) (*Writer, error) {
 	if o.Window < MinWindow || o.Window > MaxWindow || o.Window&(o.Window-1) != 0 {
 		return nil, fmt.Errorf("a window of %d bytes is not a power of two from %d to %d", o.Window, MinWindow, MaxWindow)
 	}
-	if o.Reach > MaxWindow {
-		return nil, fmt.Errorf("a reach of %d bytes is more than %d", o.Reach, MaxWindow)
+	if o.Reach < 0 || o.Reach > MaxWindow {
+		return nil, fmt.Errorf("a reach of %d bytes is not from 0 to %d", o.Reach, MaxWindow)
 	}
 	z := &Writer{opts: o, history: huge(make([]byte, 0, o.Window+o.slack())), far: newFar(o.Window), near: newNear()}
 	if o.Deep {

@@ -298,7 +298,7 @@ func (f *failing) Write(p []byte) (int, error) {
 }
 
 func TestErrors(t *testing.T) {
-	for _, o := range []Options{{}, {Window: 1000}, {Window: MaxWindow * 2}, {Window: 3 << 20}, {Window: 1 << 20, Reach: MaxWindow + 1}} {
+	for _, o := range []Options{{}, {Window: 1000}, {Window: MaxWindow * 2}, {Window: 3 << 20}, {Window: 1 << 20, Reach: MaxWindow + 1}, {Window: 1 << 20, Reach: -1}} {
 		if _, err := NewWriter(io.Discard, o); err == nil {
 			t.Errorf("%+v is accepted", o)
 		}
