@@ -3,6 +3,7 @@ package layer_test
 import (
 	"archive/tar"
 	"bytes"
+	"hash"
 	"io"
 	"math/rand/v2"
 	"testing"
@@ -27,7 +28,7 @@ func FuzzScan(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		contents := map[layer.Position]*bytes.Buffer{}
-		set, err := layer.Scan(t.Context(), bytes.NewReader(data), layer.Options{Limits: small, File: func(ordinal int, _ int64) (io.Writer, error) {
+		set, err := layer.Scan(t.Context(), bytes.NewReader(data), layer.Options{Limits: small, File: func(ordinal int, _ int64, _ hash.Hash) (io.Writer, error) {
 			b := &bytes.Buffer{}
 			contents[layer.Position{Ordinal: int32(ordinal)}] = b
 			return b, nil

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"maps"
 	"slices"
@@ -57,7 +58,7 @@ func TestNoLayers(t *testing.T) {
 func contents(t testing.TB, layers [][]byte) map[layer.Position]*bytes.Buffer {
 	out := map[layer.Position]*bytes.Buffer{}
 	for i, data := range layers {
-		_, err := layer.Scan(t.Context(), bytes.NewReader(data), layer.Options{File: func(ordinal int, _ int64) (io.Writer, error) {
+		_, err := layer.Scan(t.Context(), bytes.NewReader(data), layer.Options{File: func(ordinal int, _ int64, _ hash.Hash) (io.Writer, error) {
 			b := &bytes.Buffer{}
 			out[layer.Position{Layer: int32(i), Ordinal: int32(ordinal)}] = b
 			return b, nil

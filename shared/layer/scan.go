@@ -6,11 +6,15 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 )
 
 // ErrEntryType is a tar entry of a type that no filesystem of an image can have.
 var ErrEntryType = errors.New("unknown tar entry type")
+
+// PieceSize is in what pieces, in bytes, contents are handed out.
+const PieceSize = 128 << 10
 
 // Options of [Scan]. The zero value only reads.
 type Options struct {
@@ -19,8 +23,10 @@ type Options struct {
 	Quota *Quota
 	// File, if not nil, is called for each regular file that is not empty, in
 	// the order of the stream, and returns where its content is copied to.
-	// Ordinal is the Position.Ordinal of the file's [Inode].
-	File func(ordinal int, size int64) (io.Writer, error)
+	// Ordinal is the Position.Ordinal of the file's [Inode]. Each piece that is written
+	// ends at a multiple of PieceSize or with the content, and sum is by then the SHA-256
+	// of the content up to that end.
+	File func(ordinal int, size int64, sum hash.Hash) (io.Writer, error)
 	// Like, if not nil, is a tree that the layer is expected to be a part of. Files
 	// with one name that turn out to be exactly as it has them take no memory of
 	// their own; the changeset is the same, but that merging it changes the Source
@@ -74,7 +80,7 @@ func Scan(ctx context.Context, r io.Reader, opts Options) (_ *Changeset, err err
 		}
 	}()
 	in := &boundedReader{ctx: ctx, r: r, took: took}
-	s := scanner{tar: tar.NewReader(in), opts: opts, took: took, buf: make([]byte, 128<<10)}
+	s := scanner{tar: tar.NewReader(in), opts: opts, took: took, buf: make([]byte, PieceSize)}
 	for ordinal := 0; ; ordinal++ {
 		h, err := s.tar.Next()
 		if errors.Is(err, io.EOF) {
@@ -195,30 +201,36 @@ func (s *scanner) content(ordinal int, node *Inode) error {
 		node.Sum = emptySum
 		return nil
 	}
-	hash := sha256.New()
-	var w io.Writer = hash
+	sum := sha256.New()
+	w := io.Discard
 	if s.opts.File != nil {
-		f, err := s.opts.File(ordinal, node.Size)
+		f, err := s.opts.File(ordinal, node.Size, sum)
 		if err != nil {
 			return err
 		}
-		w = io.MultiWriter(hash, f)
+		w = f
 	}
-	n, err := io.CopyBuffer(w, onlyReader{s.tar}, s.buf)
-	if err != nil {
-		return err
+	for left := node.Size; left > 0; {
+		piece := s.buf[:min(left, PieceSize)]
+		if _, err := io.ReadFull(s.tar, piece); err != nil {
+			if errors.Is(err, io.EOF) {
+				err = io.ErrUnexpectedEOF
+			}
+			return err
+		}
+		sum.Write(piece)
+		if _, err := w.Write(piece); err != nil {
+			return err
+		}
+		left -= int64(len(piece))
 	}
-	if n != node.Size {
-		return io.ErrUnexpectedEOF
-	}
-	hash.Sum(node.Sum[:0])
+	sum.Sum(node.Sum[:0])
 	return nil
 }
 
 func (s *scanner) add(r record) { s.out.records = append(s.out.records, r) }
 
-// onlyReader hides a WriterTo, which would go around the buffer and, in the tar
-// reader of a sparse file, around the holes.
+// onlyReader hides a WriterTo, which would go around the buffer.
 type onlyReader struct{ io.Reader }
 
 // boundedReader ends with an error when the context does or when more bytes come

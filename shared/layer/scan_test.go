@@ -3,12 +3,15 @@ package layer_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -100,18 +103,45 @@ func TestScanCancelled(t *testing.T) {
 	}
 }
 
+// Contents come in pieces, each with the digest of all up to its end.
 func TestScanHandsOutContents(t *testing.T) {
-	data := Tar(t, Dir("d"), File("empty", ""), File("a", "first"), Link("l", "a"), File("b", "second"))
+	long := strings.Repeat("long", layer.PieceSize/2)
+	data := Tar(t, Dir("d"), File("empty", ""), File("a", "first"), Link("l", "a"), File("b", long), File("c", long[:layer.PieceSize]))
 	var got []string
-	var buffers []*bytes.Buffer
-	_, err := layer.Scan(t.Context(), bytes.NewReader(data), layer.Options{File: func(ordinal int, size int64) (io.Writer, error) {
+	var contents []*summed
+	// A reader that gives little at a time changes nothing.
+	in := iotest.OneByteReader(bytes.NewReader(data))
+	_, err := layer.Scan(t.Context(), in, layer.Options{File: func(ordinal int, size int64, sum hash.Hash) (io.Writer, error) {
 		got = append(got, fmt.Sprint(ordinal, size))
-		buffers = append(buffers, &bytes.Buffer{})
-		return buffers[len(buffers)-1], nil
+		contents = append(contents, &summed{t: t, size: size, sum: sum})
+		return contents[len(contents)-1], nil
 	}})
-	if err != nil || fmt.Sprint(got) != "[2 5 4 6]" || buffers[0].String() != "first" || buffers[1].String() != "second" {
-		t.Errorf("got %v, %v, %v", got, buffers, err)
+	if err != nil || fmt.Sprint(got) != fmt.Sprint([]string{"2 5", fmt.Sprint(4, len(long)), fmt.Sprint(5, layer.PieceSize)}) {
+		t.Fatalf("got %v, %v", got, err)
 	}
+	for i, want := range []string{"first", long, long[:layer.PieceSize]} {
+		if contents[i].String() != want {
+			t.Errorf("content %d has %d bytes that are not what was written", i, contents[i].Len())
+		}
+	}
+}
+
+type summed struct {
+	bytes.Buffer
+	t    *testing.T
+	size int64
+	sum  hash.Hash
+}
+
+func (s *summed) Write(p []byte) (int, error) {
+	s.Buffer.Write(p)
+	if n := s.Len(); n%layer.PieceSize != 0 && int64(n) != s.size {
+		s.t.Errorf("a piece ends at %d of %d", n, s.size)
+	}
+	if want := sha256.Sum256(s.Bytes()); !bytes.Equal(s.sum.Sum(nil), want[:]) {
+		s.t.Errorf("the digest of the first %d bytes is wrong", s.Len())
+	}
+	return len(p), nil
 }
 
 func TestDecompress(t *testing.T) {

@@ -38,14 +38,20 @@ func matchBack(b []byte, i, j, start, low int) int {
 
 // A near finder finds matches by what eight and what five bytes it has seen last where.
 type near struct {
-	long   [][2]uint32 // positions, the newest first
-	short  []uint32
+	long   [][2]spot // the newest first
+	short  []spot
 	recent [2]int // distances
 }
+
+// A spot is a position, modulo 1<<spotBits, and in the lower bits some of the hash of
+// what is there: for most of what is not the same, that saves a look at it.
+type spot uint32
 
 const (
 	longBits  = 18
 	shortBits = 16
+	spotBits  = 27
+	tagBits   = 32 - spotBits
 	// skip is how fast it gets tired of looking where nothing is found: by one byte
 	// for so many.
 	skip = 7
@@ -57,7 +63,7 @@ const (
 )
 
 func newNear() *near {
-	return &near{long: huge(make([][2]uint32, 1<<longBits)), short: make([]uint32, 1<<shortBits), recent: [2]int{1, 4}}
+	return &near{long: huge(make([][2]spot, 1<<longBits)), short: make([]spot, 1<<shortBits), recent: [2]int{1, 4}}
 }
 
 func (f *near) reset() {
@@ -72,15 +78,34 @@ func (f *near) used(distance int) {
 	}
 }
 
-func hashLong(v uint64) uint64  { return v * 0xcf1bbcdcb7a56463 >> (64 - longBits) }
-func hashShort(v uint64) uint64 { return v << 24 * 0x9e3779b185ebca87 >> (64 - shortBits) }
+// longAt returns the entry for eight bytes, and what stands for them at a position.
+func (f *near) longAt(v uint64, position int) (*[2]spot, spot) {
+	h := v * 0xcf1bbcdcb7a56463
+	return &f.long[h>>(64-longBits)], spot(position)<<tagBits | spot(h>>(64-longBits-tagBits))&(1<<tagBits-1)
+}
+
+// shortAt is longAt for five bytes.
+func (f *near) shortAt(v uint64, position int) (*spot, spot) {
+	h := v << 24 * 0x9e3779b185ebca87
+	return &f.short[h>>(64-shortBits)], spot(position)<<tagBits | spot(h>>(64-shortBits-tagBits))&(1<<tagBits-1)
+}
+
+// to returns how far before p a spot is, if what is there may be the same, and at most most; else 0.
+func (p spot) to(before spot, most int) int {
+	d := p - before
+	if d&(1<<tagBits-1) != 0 || int(d>>tagBits) > most {
+		return 0
+	}
+	return int(d >> tagBits)
+}
 
 // insert remembers what is at i.
 func (f *near) insert(b []byte, base, i int) {
 	v := load64(b, i)
-	l := &f.long[hashLong(v)]
-	l[1], l[0] = l[0], uint32(i+base)
-	f.short[hashShort(v)] = uint32(i + base)
+	l, at := f.longAt(v, i+base)
+	l[1], l[0] = l[0], at
+	p, at := f.shortAt(v, i+base)
+	*p = at
 }
 
 // gain compares matches: four for each byte, less what the distance takes.
@@ -114,26 +139,26 @@ func (f *near) find(b []byte, base, anchor, start, end, low int, out *block) int
 // end is 0 if there is none.
 func (f *near) look(b []byte, base, s, end, low int) match {
 	v := load64(b, s)
-	l := &f.long[hashLong(v)]
-	p := &f.short[hashShort(v)]
-	c0, c1, c2 := int(l[0])-base, int(l[1])-base, int(*p)-base
-	l[1], l[0] = l[0], uint32(s+base)
-	*p = uint32(s + base)
+	l, at := f.longAt(v, s+base)
+	p, short := f.shortAt(v, s+base)
+	d0, d1, d2 := at.to(l[0], s-low), at.to(l[1], s-low), short.to(*p, s-low)
+	l[1], l[0] = l[0], at
+	*p = short
 	// Another one with the last distance takes the least.
 	if r := s + 1 - f.recent[0]; r >= low && load32(b, r) == uint32(v>>8) {
 		return match{s + 1, s + 5 + matchLen(b, s+5, r+4, end), f.recent[0]}
 	}
 	length, distance := 0, 0
-	if c0 >= low && load64(b, c0) == v {
-		length, distance = 8+matchLen(b, s+8, c0+8, end), s-c0
+	if d0 > 0 && load64(b, s-d0) == v {
+		length, distance = 8+matchLen(b, s+8, s-d0+8, end), d0
 	}
-	if c1 >= low && load64(b, c1) == v {
-		if n := 8 + matchLen(b, s+8, c1+8, end); gain(n, s-c1) > gain(length, distance) {
-			length, distance = n, s-c1
+	if d1 > 0 && load64(b, s-d1) == v {
+		if n := 8 + matchLen(b, s+8, s-d1+8, end); gain(n, d1) > gain(length, distance) {
+			length, distance = n, d1
 		}
 	}
-	if length == 0 && c2 >= low && load32(b, c2) == uint32(v) {
-		length, distance = 4+matchLen(b, s+4, c2+4, end), s-c2
+	if length == 0 && d2 > 0 && load32(b, s-d2) == uint32(v) {
+		length, distance = 4+matchLen(b, s+4, s-d2+4, end), d2
 		if length == 4 && distance > farFour {
 			length = 0
 		}
@@ -148,20 +173,22 @@ func (f *near) look(b []byte, base, s, end, low int) match {
 func (f *near) later(b []byte, base int, m match, end, low int) match {
 	s := m.start
 	for step := 1; step <= 2 && s+step < end-9 && m.end-m.start < longEnough; step++ {
-		v := load64(b, s+step)
-		l := &f.long[hashLong(v)]
-		least := gain(m.end-m.start, m.distance) + 4*(s+step-m.start)
+		i := s + step
+		v := load64(b, i)
+		l, at := f.longAt(v, i+base)
+		least := gain(m.end-m.start, m.distance) + 4*(i-m.start)
 		for _, e := range *l {
-			if c := int(e) - base; c >= low && c < s && load64(b, c) == v {
-				n := 8 + matchLen(b, s+step+8, c+8, end)
-				if g := gain(n, s+step-c); g > least {
-					m, least = match{s + step, s + step + n, s + step - c}, g
+			if d := at.to(e, i-low); d > step && load64(b, i-d) == v {
+				n := 8 + matchLen(b, i+8, i-d+8, end)
+				if g := gain(n, d); g > least {
+					m, least = match{i, i + n, d}, g
 				}
 			}
 		}
 		if step == 1 {
-			l[1], l[0] = l[0], uint32(s+1+base)
-			f.short[hashShort(v)] = uint32(s + 1 + base)
+			l[1], l[0] = l[0], at
+			p, at := f.shortAt(v, i+base)
+			*p = at
 		}
 	}
 	return m
@@ -170,9 +197,10 @@ func (f *near) later(b []byte, base int, m match, end, low int) match {
 // cover remembers what begins from i on, up to stop: half of it in each table.
 func (f *near) cover(b []byte, base, i, stop int) {
 	for ; i+1 < stop; i += 2 {
-		l := &f.long[hashLong(load64(b, i))]
-		l[1], l[0] = l[0], uint32(i+base)
-		f.short[hashShort(load64(b, i+1))] = uint32(i + 1 + base)
+		l, at := f.longAt(load64(b, i), i+base)
+		l[1], l[0] = l[0], at
+		p, at := f.shortAt(load64(b, i+1), i+1+base)
+		*p = at
 	}
 }
 

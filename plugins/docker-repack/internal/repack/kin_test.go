@@ -22,12 +22,9 @@ func spooled(t testing.TB, contents ...[]byte) (*scanned, []*plan.Unit) {
 	c := &contentsBuilder{segment: sp.segment(t.Context())}
 	var units []*plan.Unit
 	for _, b := range contents {
-		units = append(units, c.unit(int64(len(b))))
-		if _, err := c.segment.Write(b); err != nil {
-			t.Fatal(err)
-		}
+		units = append(units, c.unit(int64(len(b)), put(t, c.segment, b)))
 	}
-	if err := c.segment.flush(); err != nil {
+	if err := c.segment.end(nil); err != nil {
 		t.Fatal(err)
 	}
 	return c.scanned(), units
@@ -36,13 +33,11 @@ func spooled(t testing.TB, contents ...[]byte) (*scanned, []*plan.Unit) {
 type contentsBuilder struct {
 	segment *segment
 	contents
-	end int64
 }
 
-func (c *contentsBuilder) unit(size int64) *plan.Unit {
+func (c *contentsBuilder) unit(size, offset int64) *plan.Unit {
 	n := int32(len(c.ordinals))
-	c.ordinals, c.offsets = append(c.ordinals, n), append(c.offsets, c.end)
-	c.end += size
+	c.ordinals, c.offsets = append(c.ordinals, n), append(c.offsets, offset)
 	at := layer.Position{Ordinal: n}
 	e := layer.Entry{Path: fmt.Sprintf("f%04d", n), Inode: &layer.Inode{Type: layer.Regular, Size: size, Source: at}}
 	return &plan.Unit{Entries: []layer.Entry{e}, Raw: size, First: at}
@@ -97,11 +92,11 @@ func alike(units, frames int) (*scanned, []*plan.Unit) {
 	rng := rand.New(rand.NewPCG(2, 15))
 	c := &contentsBuilder{segment: &segment{}}
 	var out []*plan.Unit
-	var before []frame
+	var before []*frame
 	for i := range units {
-		var own []frame
+		var own []*frame
 		for n := range frames {
-			f := frame{length: frameSize / 3}
+			f := &frame{length: frameSize / 3, raw: frameSize}
 			for k := range 512 {
 				h := rng.Uint32()
 				if i%2 == 1 && k%2 == 0 {
@@ -111,11 +106,10 @@ func alike(units, frames int) (*scanned, []*plan.Unit) {
 			}
 			own = append(own, f)
 		}
+		out = append(out, c.unit(int64(frames)*frameSize, int64(len(c.segment.frames))*frameSize))
 		c.segment.frames = append(c.segment.frames, own...)
 		before = own
-		out = append(out, c.unit(int64(frames)*frameSize))
 	}
-	c.segment.size = c.end
 	return c.scanned(), out
 }
 

@@ -21,9 +21,7 @@ func (s *scanned) release(sp *spool, p *plan.Plan) {
 	for i := range p.Layers {
 		s.expect(sp, p.Layers[i].Units, int32(i+1))
 	}
-	for _, c := range s.contents {
-		c.segment.drop(func(f *frame) bool { return f.use.readings == 0 })
-	}
+	sp.drop()
 }
 
 // expect foretells what one layer, counted from 1, reads.
@@ -57,10 +55,8 @@ func (s *scanned) postpone(sp *spool, units []*plan.Unit) {
 func (s *scanned) reassign(sp *spool, p *plan.Plan, base int) {
 	sp.mu.Lock()
 	sp.alone = nil
-	for _, c := range s.contents {
-		for i := range c.segment.frames {
-			c.segment.frames[i].use = use{}
-		}
+	for _, f := range sp.all {
+		f.use = use{}
 	}
 	sp.mu.Unlock()
 	for i, l := range p.Layers {
@@ -115,13 +111,13 @@ func (s *spool) finished(g *segment, off, n int64) {
 	}
 }
 
-// drop gives the disk of those frames back that are.
-func (g *segment) drop(are func(*frame) bool) {
-	g.spool.mu.Lock()
-	defer g.spool.mu.Unlock()
-	for i := range g.frames {
-		if are(&g.frames[i]) {
-			g.spool.free(&g.frames[i])
+// drop gives the disk of those frames back that nobody is to read.
+func (s *spool) drop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, f := range s.all {
+		if f.use.readings == 0 {
+			s.free(f)
 		}
 	}
 }

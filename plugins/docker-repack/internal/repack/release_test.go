@@ -25,10 +25,8 @@ func TestSpoolGivesItsDiskBack(t *testing.T) {
 		raw[i] = byte(rng.Uint32())
 	}
 	g := sp.segment(t.Context())
-	if _, err = g.Write(raw); err == nil {
-		err = g.flush()
-	}
-	if err != nil {
+	put(t, g, raw)
+	if err := g.end(nil); err != nil {
 		t.Fatal(err)
 	}
 	reader, err := newSpoolReader()
@@ -38,8 +36,8 @@ func TestSpoolGivesItsDiskBack(t *testing.T) {
 	defer reader.close()
 	type reading struct{ off, n int64 }
 	var todo []reading
-	for off := int64(0); off < g.size; off += 300_000 {
-		todo = append(todo, reading{off, min(300_000, g.size-off)})
+	for off := int64(0); off < int64(len(raw)); off += 300_000 {
+		todo = append(todo, reading{off, min(300_000, int64(len(raw))-off)})
 	}
 	todo = append(todo, todo...) // each twice
 	for i, r := range todo {
@@ -77,14 +75,12 @@ func TestSpoolWithoutHoles(t *testing.T) {
 		t.Fatal(err)
 	}
 	g := sp.segment(t.Context())
-	if _, err = g.Write(make([]byte, 1000)); err == nil {
-		err = g.flush()
-	}
-	if err != nil {
+	put(t, g, make([]byte, 1000))
+	if err := g.end(nil); err != nil {
 		t.Fatal(err)
 	}
 	sp.close() // a closed file makes no holes either
-	g.drop(func(*frame) bool { return true })
+	sp.drop()
 	if now, _ := sp.disk(slices.Values([]int{0})); now != sp.size() {
 		t.Errorf("%d of %d bytes are left", now, sp.size())
 	}

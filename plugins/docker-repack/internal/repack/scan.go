@@ -176,9 +176,6 @@ func (l layerBlob) scan(ctx context.Context, memory *budget, sp *spool, step pro
 			return nil, nil, 0, err
 		}
 		fmt.Fprintf(step, "layer %d: %v; asking again\n", l.index, err)
-		if c != nil {
-			c.segment.drop(func(*frame) bool { return true })
-		}
 		select {
 		case <-time.After(time.Duration(try) * pause):
 		case <-ctx.Done():
@@ -225,18 +222,16 @@ func (l layerBlob) scanOnce(ctx context.Context, memory int64, sp *spool, step p
 	var c *contents
 	if sp != nil {
 		c = &contents{segment: sp.segment(ctx)}
-		opts.File = func(ordinal int, _ int64) (io.Writer, error) {
+		opts.File = func(ordinal int, size int64, sum hash.Hash) (io.Writer, error) {
+			offset, w, err := c.segment.content(size, sum)
 			c.ordinals = append(c.ordinals, int32(ordinal))
-			c.offsets = append(c.offsets, c.segment.size)
-			return c.segment, nil
+			c.offsets = append(c.offsets, offset)
+			return w, err
 		}
 	}
 	set, err := layer.Scan(ctx, checked, opts)
 	if c != nil {
-		// Also after an error: frames that are under way use the file.
-		if flushed := c.segment.flush(); err == nil {
-			err = flushed
-		}
+		err = c.segment.end(err)
 	}
 	plain.Close() // what is left of the blob is now ours
 	return set, c, checked.n, blame(ctx, blob, err)

@@ -1,11 +1,10 @@
 package repack
 
 import (
-	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"os"
 	"sync"
 	"syscall"
@@ -47,7 +46,8 @@ func explainDisk(err error) error {
 func noRoom(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
 
 // A spool keeps contents compressed in a temporary file so that each can be read
-// again by offset. Segments of it are written concurrently.
+// again by offset. Segments of it are written concurrently; what they have in common, it
+// keeps once.
 type spool struct {
 	file    *os.File
 	remove  func()
@@ -57,6 +57,8 @@ type spool struct {
 	packed  sync.Pool     // of compressed ones
 
 	mu    sync.Mutex
+	known map[frameKey]*frame
+	all   []*frame
 	end   int64
 	freed int64
 	solid bool    // the filesystem makes no holes
@@ -66,11 +68,20 @@ type spool struct {
 	holes, holesByEnd map[int64]int64
 }
 
+// A frame is some contents, or a part of one, compressed together.
 type frame struct {
 	offset int64 // in the file
 	length int32 // compressed
+	raw    int32 // uncompressed
 	use    use
 	marks  []mark
+}
+
+// A frameKey tells frames apart: by the digest of the content up to the frame's end, or by that
+// of the digests of the contents.
+type frameKey struct {
+	small bool
+	sum   [sha256.Size]byte
 }
 
 func newSpool(dir string, jobs int) (*spool, error) {
@@ -89,10 +100,49 @@ func newSpool(dir string, jobs int) (*spool, error) {
 	return &spool{
 		file: f, remove: remove, encoder: enc,
 		workers: make(chan struct{}, jobs+1),
+		known:   map[frameKey]*frame{},
 		buffers: sync.Pool{New: func() any { b := make([]byte, 0, frameSize); return &b }},
 		packed:  sync.Pool{New: func() any { b := make([]byte, 0, frameSize+frameSize/64); return &b }},
 		holes:   map[int64]int64{}, holesByEnd: map[int64]int64{},
 	}, nil
+}
+
+// frame returns the frame with a key, and whether it is new: then the caller has to fill it.
+func (s *spool) frame(key frameKey) (f *frame, fresh bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if f := s.known[key]; f != nil {
+		return f, false
+	}
+	f = &frame{}
+	s.known[key] = f
+	s.all = append(s.all, f)
+	return f, true
+}
+
+// fill compresses and stores what a new frame stands for.
+func (s *spool) fill(f *frame, raw []byte) error {
+	packed := s.packed.Get().(*[]byte)
+	defer s.packed.Put(packed)
+	data := s.encoder.EncodeAll(raw, (*packed)[:0])
+	*packed = data
+	f.marks, f.raw, f.length = fingerprint(raw), int32(len(raw)), int32(len(data))
+	s.mu.Lock()
+	f.offset = s.end
+	s.end += int64(len(data))
+	s.mu.Unlock()
+	if _, err := s.file.WriteAt(data, f.offset); err != nil {
+		return fmt.Errorf("spooling contents: %w", explainDisk(err))
+	}
+	return nil
+}
+
+// buffer returns room for a frame.
+func (s *spool) buffer() *[]byte { return s.buffers.Get().(*[]byte) }
+
+func (s *spool) recycle(buf *[]byte) {
+	*buf = (*buf)[:0]
+	s.buffers.Put(buf)
 }
 
 func (s *spool) close() { s.remove() }
@@ -104,124 +154,12 @@ func (s *spool) size() int64 {
 	return s.end
 }
 
-// A segment is a run of contents in the spool, one after the other. It is written
-// by one goroutine, then flushed, then read by many.
-type segment struct {
-	spool *spool
-	ctx   context.Context
-	buf   *[]byte
-	size  int64
-
-	mu     sync.Mutex
-	wait   sync.WaitGroup
-	frames []frame
-	err    error
-}
-
-func (s *spool) segment(ctx context.Context) *segment { return &segment{spool: s, ctx: ctx} }
-
-func (g *segment) Write(p []byte) (int, error) {
-	n := len(p)
-	for len(p) > 0 {
-		if g.buf == nil {
-			g.buf = g.spool.buffers.Get().(*[]byte)
-		}
-		k := min(len(p), frameSize-len(*g.buf))
-		*g.buf = append(*g.buf, p[:k]...)
-		p = p[k:]
-		g.size += int64(k)
-		if len(*g.buf) == frameSize {
-			if err := g.emit(); err != nil {
-				return 0, err
-			}
-		}
-	}
-	return n, nil
-}
-
-// emit compresses and stores the current frame in the background.
-func (g *segment) emit() error {
-	select {
-	case g.spool.workers <- struct{}{}:
-	case <-g.ctx.Done():
-		return context.Cause(g.ctx)
-	}
-	g.mu.Lock()
-	err := g.err
-	index := len(g.frames)
-	g.frames = append(g.frames, frame{})
-	g.mu.Unlock()
-	buf := g.buf
-	g.buf = nil
-	g.wait.Go(func() {
-		defer func() { <-g.spool.workers }()
-		f, err := g.spool.store(*buf)
-		*buf = (*buf)[:0]
-		g.spool.buffers.Put(buf)
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		g.frames[index] = f
-		g.err = errors.Join(g.err, err)
-	})
-	return err
-}
-
-func (s *spool) store(raw []byte) (frame, error) {
-	packed := s.packed.Get().(*[]byte)
-	defer s.packed.Put(packed)
-	data := s.encoder.EncodeAll(raw, (*packed)[:0])
-	*packed = data
-	s.mu.Lock()
-	f := frame{offset: s.end, length: int32(len(data))}
-	s.end += int64(len(data))
-	s.mu.Unlock()
-	if _, err := s.file.WriteAt(data, f.offset); err != nil {
-		return frame{}, fmt.Errorf("spooling contents: %w", explainDisk(err))
-	}
-	f.marks = fingerprint(raw)
-	return f, nil
-}
-
-// flush stores what is left and waits for all frames.
-func (g *segment) flush() error {
-	var err error
-	if g.buf != nil {
-		err = g.emit()
-	}
-	g.wait.Wait()
-	return errors.Join(err, g.err)
-}
-
-// A piece is the part of a content that lies in one frame.
-type piece struct {
-	frame  *frame
-	offset uint32 // in the frame, uncompressed
-	size   int64
-	packed float64 // its share of the compressed frame, in bytes
-}
-
-// pieces yields the parts of the n bytes at off.
-func (g *segment) pieces(off, n int64) iter.Seq[piece] {
-	return func(yield func(piece) bool) {
-		for n > 0 {
-			i := off / frameSize
-			length := min(frameSize, g.size-i*frameSize)
-			part := min(n, i*frameSize+length-off)
-			if part <= 0 || !yield(piece{&g.frames[i], uint32(off % frameSize), part, float64(g.frames[i].length) * float64(part) / float64(length)}) {
-				return
-			}
-			off, n = off+part, n-part
-		}
-	}
-}
-
 // A spoolReader reads contents out of segments; it keeps the last frame, because
 // the next content mostly starts where the last one ended. Not for concurrent use.
 type spoolReader struct {
 	decoder *zstd.Decoder
-	segment *segment
-	index   int64
-	frame   []byte
+	frame   *frame
+	raw     []byte // of the frame
 	packed  []byte
 }
 
@@ -238,14 +176,14 @@ func (r *spoolReader) close() { r.decoder.Close() }
 // copy writes the n bytes at off of g to w.
 func (r *spoolReader) copy(w io.Writer, g *segment, off, n int64) error {
 	for n > 0 {
-		if err := r.load(g, off/frameSize); err != nil {
+		if err := r.load(g.spool, g.frames[off/frameSize]); err != nil {
 			return err
 		}
-		part := r.frame[off%frameSize:]
-		part = part[:min(int64(len(part)), n)]
-		if len(part) == 0 {
+		if off%frameSize >= int64(len(r.raw)) {
 			return io.ErrUnexpectedEOF
 		}
+		part := r.raw[off%frameSize:]
+		part = part[:min(int64(len(part)), n)]
 		if _, err := w.Write(part); err != nil {
 			return err
 		}
@@ -254,23 +192,22 @@ func (r *spoolReader) copy(w io.Writer, g *segment, off, n int64) error {
 	return nil
 }
 
-func (r *spoolReader) load(g *segment, index int64) error {
-	if r.segment == g && r.index == index {
+func (r *spoolReader) load(s *spool, f *frame) error {
+	if r.frame == f {
 		return nil
 	}
-	f := &g.frames[index]
 	if cap(r.packed) < int(f.length) {
 		r.packed = make([]byte, f.length)
 	}
 	r.packed = r.packed[:f.length]
-	r.segment = nil
-	if _, err := g.spool.file.ReadAt(r.packed, f.offset); err != nil {
+	r.frame = nil
+	if _, err := s.file.ReadAt(r.packed, f.offset); err != nil {
 		return fmt.Errorf("reading the spool: %w", err)
 	}
 	var err error
-	if r.frame, err = r.decoder.DecodeAll(r.packed, r.frame[:0]); err != nil {
+	if r.raw, err = r.decoder.DecodeAll(r.packed, r.raw[:0]); err != nil {
 		return fmt.Errorf("reading the spool: %w", err)
 	}
-	r.segment, r.index = g, index
+	r.frame = f
 	return nil
 }
