@@ -7,8 +7,8 @@ import "math/bits"
 // begin within three bytes it takes the best.
 type deep struct {
 	rows    []row       // by five bytes
-	long    [][2]uint32 // by eight, which may be farther away
-	four    []uint32    // by four, which have to be near
+	long    *[1 << longBits][2]spot // by eight, which may be farther away
+	four    []uint32                // by four, which have to be near
 	recent  [3]int      // distances
 	next    int         // position of the first byte that is in no table
 	touched int         // position of the first byte whose rows may not be in the cache
@@ -25,9 +25,8 @@ const (
 	rowSize  = 12
 	rowBytes = 64
 	// Logarithms of the sizes of the tables.
-	rowBits      = 18
-	deepLongBits = 18
-	fourBits     = 15
+	rowBits  = 18
+	fourBits = 15
 	// deepEnough is the length of a match than which no better one is looked for.
 	deepEnough = 256
 	// touchAhead is how many positions are touched at once.
@@ -40,12 +39,12 @@ const (
 )
 
 func newDeep() *deep {
-	return &deep{rows: huge(make([]row, 1<<rowBits)), long: huge(make([][2]uint32, 1<<deepLongBits)), four: make([]uint32, 1<<fourBits)}
+	return &deep{rows: huge(make([]row, 1<<rowBits)), long: newLong(), four: make([]uint32, 1<<fourBits)}
 }
 
 func (f *deep) reset() {
 	clear(f.rows)
-	clear(f.long)
+	clear(f.long[:])
 	clear(f.four)
 	f.recent = [3]int{1, 4, 8}
 	f.next, f.touched = 0, 0
@@ -61,8 +60,6 @@ func (f *deep) used(distance int) {
 	}
 }
 
-func deepLongOf(v uint64) uint64 { return v * 0xcf1bbcdcb7a56463 >> (64 - deepLongBits) }
-
 func fourOf(v uint64) uint32 { return uint32(v) * 2654435761 >> (32 - fourBits) }
 
 func rowOf(v uint64) (index int, tag uint64) {
@@ -75,8 +72,8 @@ func (f *deep) insert(b []byte, base, i int) {
 	v := load64(b, i)
 	index, tag := rowOf(v)
 	f.rows[index&(1<<rowBits-1)].put(tag, uint32(i+base))
-	l := &f.long[deepLongOf(v)]
-	l[1], l[0] = l[0], uint32(i+base)
+	l, at := longAt(f.long, v, i+base)
+	l[1], l[0] = l[0], at
 	f.four[fourOf(v)] = uint32(i + base)
 }
 
@@ -106,7 +103,8 @@ func (f *deep) touch(b []byte, base, i int) {
 		v := load64(b, from)
 		index, _ := rowOf(v)
 		x += f.rows[index&(1<<rowBits-1)].low
-		x += uint64(f.long[deepLongOf(v)][0])
+		l, _ := longAt(f.long, v, 0)
+		x += uint64(l[0])
 	}
 	f.ahead = x
 	f.touched = to + base
@@ -142,19 +140,19 @@ func (f *deep) search(b []byte, base, s, end, low, least int) (length, distance,
 		f.touch(b, base, s)
 	}
 	v := load64(b, s)
-	l := &f.long[deepLongOf(v)]
-	c0, c1 := int(l[0])-base, int(l[1])-base
+	l, spot := longAt(f.long, v, s+base)
+	d0, d1 := spot.to(l[0], s-low), spot.to(l[1], s-low)
 	index, tag := rowOf(v)
 	row := &f.rows[index&(1<<rowBits-1)]
 	// The highest bit of each byte that is the tag, and now and then of another one.
 	const ones = 0x0101010101010101
 	x, y := row.low^ones*tag, row.high^ones*tag
 	x, y = (x-ones)&^x&(ones<<7), (y-ones)&^y&(ones<<7&(1<<32-1))
-	if c0 >= low && load64(b, c0) == v {
-		better(8+matchLen(b, s+8, c0+8, end), s-c0)
+	if d0 > 0 && load64(b, s-d0) == v {
+		better(8+matchLen(b, s+8, s-d0+8, end), d0)
 	}
-	if c1 >= low && load64(b, c1) == v {
-		better(8+matchLen(b, s+8, c1+8, end), s-c1)
+	if d1 > 0 && load64(b, s-d1) == v {
+		better(8+matchLen(b, s+8, s-d1+8, end), d1)
 	}
 	for k := 0; k < 2; k++ {
 		for ; x != 0; x &= x - 1 {
@@ -172,7 +170,7 @@ func (f *deep) search(b []byte, base, s, end, low, least int) (length, distance,
 	}
 	*p = uint32(s + base)
 	row.put(tag, uint32(s+base))
-	l[1], l[0] = l[0], uint32(s+base)
+	l[1], l[0] = l[0], spot
 	f.next = s + 1 + base
 	return length, distance, gained
 }
