@@ -36,6 +36,8 @@ type encoder struct {
 	symbols [3][]uint8
 	extra   []uint64 // bits of the three kinds, already together
 	width   []uint8
+	pieces  []piece
+	parts   []block
 	out     []byte
 }
 
@@ -70,33 +72,46 @@ const (
 	literalsRaw, literalsRLE, literalsCompressed, literalsTreeless = 0, 1, 2, 3
 )
 
-// encode returns the block's bytes, valid until the next call.
+// encode returns the bytes of a block, or of several that stand for it, valid until the next
+// call.
 func (e *encoder) encode(b *block) ([]byte, error) {
+	e.out = e.out[:0]
+	for _, part := range e.split(b) {
+		if err := e.append(&part); err != nil {
+			return nil, err
+		}
+	}
+	return e.out, nil
+}
+
+// append appends one block.
+func (e *encoder) append(b *block) error {
 	const header = 3
-	out := append(e.out[:0], 0, 0, 0)
+	start := len(e.out)
+	out := append(e.out, 0, 0, 0)
 	recent := e.recent
 	var size, kindOf int
 	if out, ok, err := e.compress(out, b); err != nil {
-		return nil, err
-	} else if ok && len(out)-header < len(b.raw) {
+		return err
+	} else if ok && len(out)-start-header < len(b.raw) {
 		if len(b.sequences) > 0 {
 			e.commit()
 		}
 		e.out = out
-		kindOf, size = blockCompressed, len(out)-header
+		kindOf, size = blockCompressed, len(out)-start-header
 	} else {
 		// The decoder learns nothing from a raw block.
 		e.recent = recent
 		e.huff.Reuse = huff0.ReusePolicyNone
 		kindOf, size = blockRaw, len(b.raw)
-		e.out = append(out[:header], b.raw...)
+		e.out = append(out[:start+header], b.raw...)
 	}
 	head := uint32(size)<<3 | uint32(kindOf)<<1
 	if b.last {
 		head |= 1
 	}
-	e.out[0], e.out[1], e.out[2] = byte(head), byte(head>>8), byte(head>>16)
-	return e.out, nil
+	e.out[start], e.out[start+1], e.out[start+2] = byte(head), byte(head>>8), byte(head>>16)
+	return nil
 }
 
 // compress appends the content of a compressed block, or reports that it is none.

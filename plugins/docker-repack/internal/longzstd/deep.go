@@ -6,13 +6,13 @@ import "math/bits"
 // ones of each row of a table, told apart by a byte of their hash. Of the matches that
 // begin within three bytes it takes the best.
 type deep struct {
-	rows    []row       // by five bytes
+	rows    []row                   // by five bytes
 	long    *[1 << longBits][2]spot // by eight, which may be farther away
 	four    []uint32                // by four, which have to be near
-	recent  [3]int      // distances
-	next    int         // position of the first byte that is in no table
-	touched int         // position of the first byte whose rows may not be in the cache
-	ahead   uint64      // something that depends on what was touched
+	recent  [3]int                  // distances
+	next    int                     // position of the first byte that is in no table
+	touched int                     // position of the first byte whose rows may not be in the cache
+	ahead   uint64                  // something that depends on what was touched
 }
 
 // A row is a line of the cache: the last positions with one hash, in a ring.
