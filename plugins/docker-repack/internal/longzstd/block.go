@@ -15,16 +15,12 @@ type sequence struct {
 	literals, match, distance uint32 // bytes
 }
 
-// A block is what the matcher has made of a stretch of the stream.
+// A block is what the finders have made of a stretch of the stream.
 type block struct {
 	raw       []byte // the stretch; it stays where it is until the block is encoded
 	literals  []byte
 	sequences []sequence
 	last      bool
-}
-
-func (b *block) reset() {
-	b.literals, b.sequences, b.last = b.literals[:0], b.sequences[:0], false
 }
 
 // An encoder turns blocks into bytes. What it has told the decoder lasts from block to

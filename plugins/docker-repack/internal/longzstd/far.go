@@ -8,7 +8,7 @@ import "math/bits"
 type far struct {
 	table   []farEntry // buckets of two, the newest first
 	shift   uint8
-	found   []match
+	last    int // distance of the match that the last block ended with, 0 if there was none
 	chosen  []place
 	touched uint32 // something that depends on what was looked at in advance
 }
@@ -38,6 +38,7 @@ func farBits(window int) int { return bits.Len(uint(window-1)) - farRate }
 
 func (f *far) reset() {
 	clear(f.table)
+	f.last = 0
 }
 
 // gear is random, and the same forever: places, and with them the output, depend on it.
@@ -52,14 +53,28 @@ var gear = func() (out [256]uint64) {
 	return out
 }()
 
-// find returns the matches of history[start:end] that reach back to low at most. Last is the
-// distance of a match that ended at start, 0 if there is none.
-func (f *far) find(history []byte, base, start, end, low, last int) []match {
-	f.found = f.found[:0]
+// block finds the matches of a block beside those that are known already.
+func (f *far) block(j *job) {
+	j.matches = j.matches[:0]
+	at := j.start
+	for _, k := range j.known {
+		j.matches = append(f.find(j.history, j.base, at, k.start, j.low, j.matches), k)
+		at, f.last = k.end, 0
+	}
+	end := len(j.history)
+	j.matches = f.find(j.history, j.base, at, end, j.low, j.matches)
+	f.last = 0
+	if n := len(j.matches); n > 0 && j.matches[n-1].end == end {
+		f.last = j.matches[n-1].distance
+	}
+}
+
+// find appends the matches of history[start:end] that reach back to low at most.
+func (f *far) find(history []byte, base, start, end, low int, found []match) []match {
 	done := start // what lies before is matched
-	if last > 0 && start-last >= low {
-		if n := matchLen(history, start, start-last, end); n >= farMatch {
-			f.found = append(f.found, match{start, start + n, last})
+	if f.last > 0 && start-f.last >= low {
+		if n := matchLen(history, start, start-f.last, end); n >= farMatch {
+			found = append(found, match{start, start + n, f.last})
 			done = start + n
 		}
 	}
@@ -85,14 +100,14 @@ func (f *far) find(history []byte, base, start, end, low, last int) []match {
 				}
 			}
 			if best.end > 0 {
-				f.found = append(f.found, best)
+				found = append(found, best)
 				done = best.end
 			}
 		}
 		*second = *first
 		*first = farEntry{uint32(at + base), check}
 	}
-	return f.found
+	return found
 }
 
 // A place is where a hash of the farMatch bytes before it says so.

@@ -43,33 +43,26 @@ func (o Options) Memory() int64 {
 	if o.Deep {
 		tables = rowBytes<<rowBits + 8<<longBits + 4<<fourBits
 	}
-	return int64(o.Window+o.slack()) + farBytes<<farBits(o.Window) + tables + 1<<20
+	return int64(o.Window+o.slack()) + farBytes<<farBits(o.Window) + tables + 3<<20
 }
 
 // slack is what the history has room for beside the window.
 func (o Options) slack() int { return max(o.Window/4, 4*maxBlock) }
 
 // A Writer compresses what is written to it as one frame. It is not safe for use by
-// several goroutines. It writes blocks in a goroutine of its own, at most one beside
-// what the caller does.
+// several goroutines. Blocks are compressed in goroutines of its own, beside what the caller
+// does.
 type Writer struct {
-	opts    Options
-	w       io.Writer
-	err     error
-	begun   bool
-	closed  bool
-	history []byte
-	start   int   // of the block that is being filled, in the history
-	base    int   // position of the beginning of the history
-	gone    int64 // bytes of the stream before the history
-	far     far
-	near    finder
-	last    int // distance of the match that the last block ended with
-	known   []repeat
-	encoder *encoder
-	blocks  [2]block
-	turn    int
-	pending chan error // of the block that is being written; nil if there is none
+	opts     Options
+	err      error
+	begun    bool
+	closed   bool
+	history  []byte
+	start    int   // of the block that is being filled, in the history
+	base     int   // position of the beginning of the history
+	gone     int64 // bytes of the stream before the history
+	known    []repeat
+	pipeline pipeline
 }
 
 // NewWriter returns a writer of one frame. It fails for a window or a reach that is out of
@@ -81,9 +74,9 @@ func NewWriter(w io.Writer, o Options) (*Writer, error) {
 	if o.Reach < 0 || o.Reach > MaxWindow {
 		return nil, fmt.Errorf("a reach of %d bytes is not from 0 to %d", o.Reach, MaxWindow)
 	}
-	z := &Writer{opts: o, history: huge(make([]byte, 0, o.Window+o.slack())), far: newFar(o.Window), near: newNear()}
+	z := &Writer{opts: o, history: huge(make([]byte, 0, o.Window+o.slack())), pipeline: pipeline{far: newFar(o.Window), near: newNear()}}
 	if o.Deep {
-		z.near = newDeep()
+		z.pipeline.near = newDeep()
 	}
 	z.Reset(w)
 	return z, nil
@@ -91,15 +84,12 @@ func NewWriter(w io.Writer, o Options) (*Writer, error) {
 
 // Reset makes the writer what it was when it was new, for another frame.
 func (z *Writer) Reset(w io.Writer) {
-	z.wait()
-	z.w, z.err, z.begun, z.closed = w, nil, false, false
-	z.history, z.start, z.gone = z.history[:0], 0, 0
+	z.pipeline.wait()
+	z.err, z.begun, z.closed = nil, false, false
+	z.history, z.start, z.gone, z.known = z.history[:0], 0, 0, nil
 	// An empty entry of a table is farther away than the window.
 	z.base = z.opts.Window + 1
-	z.far.reset()
-	z.near.reset()
-	z.last, z.known = 0, nil
-	z.encoder = newEncoder()
+	z.pipeline.reset(w)
 }
 
 var errClosed = errors.New("the compressor is closed")
@@ -142,38 +132,34 @@ func (z *Writer) Close() error {
 	return z.err
 }
 
-// wait waits for the block that is being written.
+// wait waits for all blocks that are under way.
 func (z *Writer) wait() {
-	if z.pending != nil {
-		if err := <-z.pending; z.err == nil {
-			z.err = err
-		}
-		z.pending = nil
+	if err := z.pipeline.wait(); z.err == nil {
+		z.err = err
 	}
 }
 
-// block finds the matches of what has been written since the last one, and has it
-// encoded.
+// block has what was written since the last block compressed.
 func (z *Writer) block(last bool) {
 	if z.err != nil {
 		return
 	}
-	b := &z.blocks[z.turn]
-	z.turn ^= 1
-	b.reset()
-	b.last = last
-	z.match(b)
-	z.wait()
-	if z.err != nil {
+	j, err := z.pipeline.next()
+	if err != nil {
+		z.err = err
 		return
 	}
-	begun := z.begun
+	end := len(z.history)
+	j.history, j.base, j.start, j.low = z.history, z.base, z.start, max(0, end-z.opts.Window)
+	j.known = z.repeats(j.known[:0], end)
+	j.block = block{raw: z.history[z.start:], literals: j.literals[:0], sequences: j.sequences[:0], last: last}
+	if j.header = nil; !z.begun {
+		j.header = header(max(uint64(z.opts.Window), uint64(z.opts.Reach)))
+	}
 	z.begun = true
-	done := make(chan error, 1)
-	z.pending = done
-	go func() { done <- z.write(b, begun) }()
-	z.start = len(z.history)
-	if cap(z.history)-len(z.history) < maxBlock {
+	z.pipeline.run(j)
+	z.start = end
+	if cap(z.history)-end < maxBlock {
 		z.wait()
 		z.slide()
 	}
@@ -197,80 +183,26 @@ type repeat struct {
 	left int64 // bytes of it that are not yet a match
 }
 
-// match fills in what a block is made of.
-func (z *Writer) match(b *block) {
-	start, end := z.start, len(z.history)
-	b.raw = z.history[start:end]
-	m := matcher{z, b, start, max(0, end-z.opts.Window)}
-	at, last := start, z.last
+// repeats appends the matches that have been told of, as far as they are in the block that
+// goes up to end.
+func (z *Writer) repeats(known []match, end int) []match {
+	at := z.start
 	for len(z.known) > 0 {
 		k := &z.known[0]
 		if over := at - k.start; over > 0 {
 			k.start, k.left = at, max(k.left-int64(over), 0)
 		}
-		n := int(min(int64(end-k.start), k.left))
-		m.find(at, k.start, last)
-		if n >= minMatch { // what a block has of it may be less
-			m.take(match{k.start, k.start + n, k.distance})
+		at = k.start + int(min(int64(end-k.start), k.left))
+		if at-k.start >= minMatch { // what a block has of it may be less
+			known = append(known, match{k.start, at, k.distance})
 		}
-		at, last = k.start+n, 0
-		k.left -= int64(n)
+		k.left -= int64(at - k.start)
 		if k.start = end; k.left > 0 {
 			break
 		}
 		z.known = z.known[1:]
 	}
-	m.find(at, end, last)
-	b.literals = append(b.literals, z.history[m.anchor:]...)
-	z.last = 0
-	if n := len(b.sequences); n > 0 && m.anchor == end && b.sequences[n-1].match >= farMatch {
-		z.last = int(b.sequences[n-1].distance)
-	}
-}
-
-// A matcher makes the sequences of one block.
-type matcher struct {
-	*Writer
-	block  *block
-	anchor int // where literals begin that belong to no sequence yet
-	low    int
-}
-
-// find finds matches between start and end.
-func (m *matcher) find(start, end, last int) {
-	for _, f := range m.far.find(m.history, m.base, start, end, m.low, last) {
-		m.anchor = m.near.find(m.history, m.base, m.anchor, start, f.start, m.low, m.block)
-		m.take(f)
-		start = f.end
-	}
-	m.anchor = m.near.find(m.history, m.base, m.anchor, start, end, m.low, m.block)
-}
-
-// take adds a match to the sequences.
-func (m *matcher) take(f match) {
-	m.block.literals = append(m.block.literals, m.history[m.anchor:f.start]...)
-	m.block.sequences = append(m.block.sequences, sequence{uint32(f.start - m.anchor), uint32(f.end - f.start), uint32(f.distance)})
-	m.near.used(f.distance)
-	// The places of the match are not all remembered: there is the one that it repeats.
-	for i := f.start; i < f.end-8; i += 32 {
-		m.near.insert(m.history, m.base, i)
-	}
-	m.anchor = f.end
-}
-
-// write encodes and writes a block.
-func (z *Writer) write(b *block, begun bool) error {
-	if !begun {
-		if _, err := z.w.Write(header(max(uint64(z.opts.Window), uint64(z.opts.Reach)))); err != nil {
-			return err
-		}
-	}
-	out, err := z.encoder.encode(b)
-	if err != nil {
-		return err
-	}
-	_, err = z.w.Write(out)
-	return err
+	return known
 }
 
 // slide makes room in the history by letting go of what lies before the window.
@@ -295,8 +227,7 @@ const lastBase = 1 << 30
 // forget lets go of all positions before they no longer fit into tables.
 func (z *Writer) forget() {
 	z.base = z.opts.Window + 1
-	clear(z.far.table)
-	z.near.reset()
+	z.pipeline.forget()
 }
 
 // header returns the header of a frame: RFC 8878 section 3.1.1.1, with the least window
