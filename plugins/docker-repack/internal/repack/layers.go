@@ -1,6 +1,7 @@
 package repack
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -58,10 +59,7 @@ func (r *run) layers(ctx context.Context, s *scanned, p *plan.Plan, room *room, 
 	for begun, key := len(s.kept), 0; ; {
 		ends := make([]plan.End, len(p.Layers))
 		var compressed sync.WaitGroup
-		for i := range p.Layers {
-			if p.Layers[i].Waits || p.Layers[i].Written {
-				continue
-			}
+		for _, i := range ready(p) {
 			begun++
 			t := task{p, i, key + i, fmt.Sprintf("layer %d of %d", begun, p.Len()), &stored{}}
 			made[i] = t.out
@@ -97,6 +95,19 @@ func (r *run) layers(ctx context.Context, s *scanned, p *plan.Plan, room *room, 
 		return nil, nil, err
 	}
 	return p, append(out, made...), nil
+}
+
+// ready returns which layers can be written, those first that will take longest: a long one
+// that is begun last would keep others waiting while it has only one worker.
+func ready(p *plan.Plan) []int {
+	var out []int
+	for i, l := range p.Layers {
+		if !l.Waits && !l.Written {
+			out = append(out, i)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b int) int { return cmp.Compare(rawSize(&p.Layers[b]), rawSize(&p.Layers[a])) })
+	return out
 }
 
 // A task is one layer of a plan that has to be made. Key tells it from all others that
