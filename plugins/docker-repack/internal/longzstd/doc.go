@@ -14,9 +14,10 @@
 //
 // Beyond the window, a caller that knows of a copy can say so ([Writer.Repeat]).
 //
-// What the finders make of a block of 128 KiB, literals and sequences, an encoder turns
-// into bytes: literals by Huffman codes (package huff0), sequences by finite state
-// entropy. Both run side by side, on neighbouring blocks.
+// What the finders make of a stretch of 128 KiB, literals and sequences, an encoder cuts into
+// blocks, where the content changes, and turns into bytes: literals by Huffman codes (package
+// huff0), sequences by finite state entropy. The two finders and the encoder run side by side,
+// on neighbouring stretches.
 //
 // The output depends on what is written, on the calls of Flush and Repeat, and on the
 // [Options], and on nothing else: not on the sizes of writes, nor on the machine.

@@ -24,7 +24,7 @@ const (
 	// farRate is the binary logarithm of how far places are from each other.
 	farRate  = 6
 	farBytes = 8 // of an entry
-	// farDistance is the least distance: what is nearer, the other matcher finds.
+	// farDistance is the least distance: what is nearer, the other finder finds.
 	farDistance = 64 << 10
 )
 

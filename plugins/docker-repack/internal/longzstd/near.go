@@ -44,7 +44,8 @@ type near struct {
 }
 
 // A spot is a position, modulo 1<<spotBits, and in the lower bits some of the hash of
-// what is there: for most of what is not the same, that saves a look at it.
+// what is there: for most of what is not the same, that saves a look at it. What is farther away
+// than 1<<spotBits, or was never set, is taken for another position, and compared in vain.
 type spot uint32
 
 const (

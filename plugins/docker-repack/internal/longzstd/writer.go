@@ -87,7 +87,7 @@ func (z *Writer) Reset(w io.Writer) {
 	z.pipeline.wait()
 	z.err, z.begun, z.closed = nil, false, false
 	z.history, z.start, z.gone, z.known = z.history[:0], 0, 0, nil
-	// An empty entry of a table is farther away than the window.
+	// An empty entry of a table is farther away than the window, or taken for a place that is compared.
 	z.base = z.opts.Window + 1
 	z.pipeline.reset(w)
 }

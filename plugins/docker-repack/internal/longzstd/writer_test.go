@@ -2,7 +2,9 @@ package longzstd
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -282,6 +284,43 @@ func TestPositionsBeginAgain(t *testing.T) {
 		}
 		if z.base > lastBase/2 {
 			t.Errorf("%+v: positions go on at %d", o, z.base)
+		}
+	}
+}
+
+// Where positions pass what a spot can tell, nothing changes.
+func TestSpotsWrap(t *testing.T) {
+	raw := sample(9, 3<<20)
+	for _, o := range levels() {
+		o.Window = 256 << 10
+		want := pack(t, o, raw, whole)
+		var out bytes.Buffer
+		z, err := NewWriter(&out, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		z.base = 1<<spotBits - 1<<20
+		z.Write(raw)
+		if err := z.Close(); err != nil || !bytes.Equal(out.Bytes(), want) {
+			t.Errorf("%+v: %d bytes, %d if positions are small (%v)", o, out.Len(), len(want), err)
+		}
+	}
+}
+
+// The output is the same on all machines, and changes only when somebody means it to: digests
+// of images depend on it.
+func TestOutputIsPinned(t *testing.T) {
+	h := sha256.New()
+	binary.Write(h, binary.BigEndian, log2[:])
+	if got := hex.EncodeToString(h.Sum(nil))[:16]; got != "f373e895502d5603" {
+		t.Errorf("the logarithms have digest %s", got)
+	}
+	raw := sample(7, 3<<20)
+	for i, o := range levels() {
+		o.Window = 1 << 20
+		sum := sha256.Sum256(pack(t, o, raw, whole))
+		if got, want := hex.EncodeToString(sum[:])[:16], []string{"00634a2b733764c5", "8b936dbc4d38d82e"}[i]; got != want {
+			t.Errorf("%+v: the output has digest %s, want %s", o, got, want)
 		}
 	}
 }

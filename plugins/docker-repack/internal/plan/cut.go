@@ -126,7 +126,7 @@ func even(units []*Unit, target, full float64, below int) []Layer {
 			allowed = 2 * reach
 			// What a seam takes less of, the others get.
 			others := math.Round(left/size) - 1
-			least = left - others*full*(1+allowed)
+			least = left - float64(others*full*(1+allowed))
 		}
 		l.Units, units = fill(units, size, least, l.goal)
 		left -= l.Cost()

@@ -93,7 +93,7 @@ func (k *Kept) worst(old []Old, fresh, limit int) []int {
 	var live, dead float64
 	for n, i := range k.Layers {
 		size := float64(old[i].Size)
-		live, dead = live+size*k.Live[n], dead+size*(1-k.Live[n])
+		live, dead = live+float64(size*k.Live[n]), dead+float64(size*(1-k.Live[n]))
 		if old[i].Forced {
 			continue
 		}
@@ -144,7 +144,7 @@ func settle(tree *layer.Tree, old []Old, chosen []int) (*Kept, error) {
 		}
 	}
 	for n, set := range sets {
-		if all := float64(set.Bytes) + entryWeight*float64(set.Len()); all > 0 {
+		if all := float64(set.Bytes) + float64(entryWeight*float64(set.Len())); all > 0 {
 			k.Live[n] = min(1, weight[n]/all)
 		}
 	}

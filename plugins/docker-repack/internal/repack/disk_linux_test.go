@@ -35,12 +35,16 @@ func TestTemporaryDisk(t *testing.T) {
 			target int64 // of a layer of the result
 			mixed  bool  // each frame of the spool has something of each layer
 			dead   bool  // the last layer deletes the half
+			large  int   // every so manieth file has 300 kB; 0 for none
+			twice  bool  // the last layer has all files again
 		}{
-			"one layer to one":     {1, 100 << 20, false, false},
-			"one layer to many":    {1, 1 << 20, false, false},
-			"one to many mixed":    {1, 1 << 20, true, false},
-			"dead to many, mixed":  {4, 1 << 20, true, true},
-			"many to many as many": {8, 3 << 20, false, false},
+			"one layer to one":       {layers: 1, target: 100 << 20},
+			"one layer to many":      {layers: 1, target: 1 << 20},
+			"one to many mixed":      {layers: 1, target: 1 << 20, mixed: true},
+			"dead to many, mixed":    {layers: 4, target: 1 << 20, mixed: true, dead: true},
+			"many to many as many":   {layers: 8, target: 3 << 20},
+			"large and small, mixed": {layers: 2, target: 1 << 20, mixed: true, large: 10},
+			"large and small, twice": {layers: 2, target: 2 << 20, large: 10, twice: true},
 		} {
 			// All ten are for long runs: what is mixed is harder if it compresses well,
 			// and for what is in order it makes no difference.
@@ -50,6 +54,7 @@ func TestTemporaryDisk(t *testing.T) {
 			t.Run(kind+"/"+name, func(t *testing.T) {
 				t.Parallel()
 				var tars [][]byte
+				var all []Entry
 				count := size / file
 				for l := range tt.layers {
 					var entries []Entry
@@ -58,9 +63,17 @@ func TestTemporaryDisk(t *testing.T) {
 						if tt.mixed {
 							n = i * 7919 % 100_003
 						}
-						entries = append(entries, File(fmt.Sprintf("d%05d/f", n), body(n)))
+						content := body(n)
+						for k := 1; tt.large > 0 && n%tt.large == 0 && k < 8; k++ {
+							content += body(n + k*1_000_000)
+						}
+						entries = append(entries, File(fmt.Sprintf("d%05d/f", n), content))
 					}
+					all = append(all, entries...)
 					tars = append(tars, Tar(t, entries...))
+				}
+				if tt.twice {
+					tars = append(tars, Tar(t, all...))
 				}
 				if tt.dead {
 					var entries []Entry

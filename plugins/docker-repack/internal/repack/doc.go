@@ -15,11 +15,12 @@
 // be entered in the middle: reading them again for each output layer would make
 // the work grow with layers times layers, and writing all output layers side by
 // side would make memory grow with their number. So the first pass, while it
-// hashes the contents, also puts them into a spool: zstd frames of 1 MiB at the
-// fastest level, in one unlinked temporary file. The second pass reads any
+// hashes the contents, also puts them into a spool: zstd frames of up to 1 MiB at the
+// fastest level, in one unlinked temporary file, each once however many layers have its
+// contents. The second pass reads any
 // content by offset, decoding at most two frames more than it needs, from as many
 // workers as there are. The frames' sizes are at the same time the estimate that
-// the planner needs. The spool is about as large as the compressed source, and it
+// the planner needs. The spool is at most about as large as the compressed source, and it
 // replaces a copy of the compressed blobs instead of adding to it; the
 // uncompressed image is never on disk. Files of a unit lie, and units follow each
 // other, in the order of the spool, so that the second pass reads forward, but for
@@ -30,7 +31,8 @@
 // # What the output depends on
 //
 // On the source's bytes and the options that shape layers, on nothing else: no
-// clock, no number of workers, no order of completion.
+// clock, no number of workers, no order of completion, no kind of processor (what a
+// product of an estimate is added to must not be rounded together with it: float64(a*b) + c).
 //
 // The package knows no command line and no environment.
 package repack

@@ -196,6 +196,46 @@ func TestRegistryWithDamagedBlob(t *testing.T) {
 	}
 }
 
+// What a layer that broke off has left in the spool is taken up by the next attempt: the result is
+// that of a run without the break, and the spool has nothing twice.
+func TestLayerThatBreaksOffLate(t *testing.T) {
+	handler := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
+	var entries []Entry
+	for i := range 300 {
+		entries = append(entries, File(fmt.Sprintf("d/small%03d", i), noise(uint64(i), 20_000)))
+	}
+	entries = append(entries, File("e/large", noise(1000, 3<<20)), File("e/larger", noise(1001, 5<<20)))
+	img := makeImage(t, "linux/amd64", Tar(t, entries...))
+	layers, _ := img.Layers()
+	digest, _ := layers[0].Digest()
+	broken := false
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !broken && strings.HasPrefix(r.URL.Path, "/v2/app/blobs/"+digest.String()) && r.Method == http.MethodGet {
+			broken = true
+			blob := httptest.NewRecorder()
+			handler.ServeHTTP(blob, r)
+			w.Header().Set("Content-Length", strconv.Itoa(blob.Body.Len()))
+			w.Write(blob.Body.Bytes()[:blob.Body.Len()*3/4])
+			return
+		}
+		handler.ServeHTTP(w, r)
+	}))
+	defer server.Close()
+	host := strings.TrimPrefix(server.URL, "http://")
+	broken = true
+	push(t, host+"/app:1", img)
+	broken = false
+	first := run(t, host+"/app:1", host+"/other:1", repack.Options{TargetSize: 4 << 20})
+	if !broken {
+		t.Fatal("nothing broke off")
+	}
+	second := run(t, host+"/app:1", host+"/other:2", repack.Options{TargetSize: 4 << 20})
+	a, b := first.Images[0], second.Images[0]
+	if first.Digest != second.Digest || a.SpoolBytes != b.SpoolBytes {
+		t.Errorf("%s with a spool of %d bytes, %s with one of %d when nothing broke", first.Digest, a.SpoolBytes, second.Digest, b.SpoolBytes)
+	}
+}
+
 // A registry that stumbles is asked again: each upload is put off once, and the
 // first answer with a layer breaks off.
 func TestRegistryThatStumbles(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 
 // # How sizes are predicted
 //
-// The spool says what contents take in frames of 1 MiB at the fastest level. A
+// The spool says what contents take in frames of up to 1 MiB at the fastest level. A
 // layer's compressor does better, for two reasons that are told apart: it sees
 // what lies further back, which the marks of the frames tell without compressing
 // anything; and it looks harder, by a ratio that depends on little but on how well
@@ -51,8 +51,9 @@ type repetition struct {
 }
 
 type occurrence struct {
-	at    int64
-	frame *frame
+	at     int64
+	frame  *frame
+	offset uint32 // in the frame
 }
 
 func newRepetition(window int64) *repetition {
@@ -68,8 +69,8 @@ func (r *repetition) fresh(p piece) float64 {
 	for _, m := range p.frame.within(p.offset, p.size) {
 		at := r.at + int64(m.offset-p.offset)
 		o, known := r.seen[m.hash]
-		r.seen[m.hash] = occurrence{at, p.frame}
-		if known && o.frame == p.frame && at-o.at < frameSize { // else a copy of the whole
+		r.seen[m.hash] = occurrence{at, p.frame, m.offset}
+		if known && o.frame == p.frame && o.offset != m.offset && at-o.at < frameSize { // else a copy of the whole
 			continue
 		}
 		if known && at-o.at < r.window {
@@ -120,7 +121,7 @@ func (p *price) add(q price) {
 func (p price) sum(gain [classes]float64) float64 {
 	n := p.headers
 	for i, c := range p.content {
-		n += c * gain[i]
+		n += float64(c * gain[i])
 	}
 	return n
 }
@@ -139,7 +140,7 @@ func (s *scanned) unit(r *repetition, u *plan.Unit, reach int64) price {
 			continue
 		}
 		for p := range segment.pieces(off, in.Size) {
-			out.content[class(p.packed, p.size)] += p.packed * r.fresh(p)
+			out.content[class(p.packed, p.size)] += float64(p.packed * r.fresh(p))
 		}
 	}
 	return out
@@ -247,7 +248,7 @@ func (s *scanned) gains(ctx context.Context, samples []stretch, c codec, workers
 		mean = allPacked / allPromised
 	}
 	for k := range gain {
-		gain[k] = (packed[k] + prior*mean) / (promised[k] + prior)
+		gain[k] = (packed[k] + float64(prior*mean)) / (promised[k] + prior)
 	}
 	return gain, nil
 }
@@ -316,7 +317,7 @@ func (s *scanned) sample(t *tar.Writer, reader *spoolReader, r *repetition, u *p
 				return want, err
 			}
 			for p := range segment.pieces(off, content) {
-				want.content[class(p.packed, p.size)] += p.packed * r.fresh(p)
+				want.content[class(p.packed, p.size)] += float64(p.packed * r.fresh(p))
 			}
 		}
 	}

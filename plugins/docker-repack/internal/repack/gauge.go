@@ -43,7 +43,7 @@ func (g *gauge) admit(units ...*plan.Unit) bool {
 	if g.err == nil && !g.full {
 		g.ask(cost)
 	}
-	if g.err == nil && !g.full && (g.priced+g.since == 0 || g.size()+cost*g.factor() <= g.limit) {
+	if g.err == nil && !g.full && (g.priced+g.since == 0 || g.size()+float64(cost*g.factor()) <= g.limit) {
 		g.since += cost
 		return true
 	}
@@ -54,8 +54,8 @@ func (g *gauge) admit(units ...*plan.Unit) bool {
 
 // ask measures what there is, if what is estimated of it matters for one unit more.
 func (g *gauge) ask(cost float64) {
-	guess := g.since * g.factor()
-	if guess < precision*g.limit || guess+cost*g.factor() < trust*(g.limit-g.measured) {
+	guess := float64(g.since * g.factor())
+	if guess < precision*g.limit || guess+float64(cost*g.factor()) < trust*(g.limit-g.measured) {
 		return
 	}
 	var n int64
@@ -72,4 +72,4 @@ func (g *gauge) factor() float64 {
 }
 
 // size is about how much the layer has.
-func (g *gauge) size() float64 { return g.measured + g.since*g.factor() }
+func (g *gauge) size() float64 { return g.measured + float64(g.since*g.factor()) }

@@ -101,12 +101,13 @@ func (r *run) layers(ctx context.Context, s *scanned, p *plan.Plan, room *room, 
 // that is begun last would keep others waiting while it has only one worker.
 func ready(p *plan.Plan) []int {
 	var out []int
+	sizes := make([]int64, len(p.Layers))
 	for i, l := range p.Layers {
 		if !l.Waits && !l.Written {
-			out = append(out, i)
+			out, sizes[i] = append(out, i), rawSize(&l)
 		}
 	}
-	slices.SortStableFunc(out, func(a, b int) int { return cmp.Compare(rawSize(&p.Layers[b]), rawSize(&p.Layers[a])) })
+	slices.SortStableFunc(out, func(a, b int) int { return cmp.Compare(sizes[b], sizes[a]) })
 	return out
 }
 

@@ -21,6 +21,7 @@ func (s *scanned) release(sp *spool, p *plan.Plan) {
 	for i := range p.Layers {
 		s.expect(sp, p.Layers[i].Units, int32(i+1))
 	}
+	sp.known = nil // all is there
 	sp.drop()
 }
 

@@ -1,6 +1,9 @@
 package repack
 
-import "testing"
+import (
+	"cmp"
+	"testing"
+)
 
 func TestFresh(t *testing.T) {
 	const window = 4 << 20
@@ -11,26 +14,28 @@ func TestFresh(t *testing.T) {
 		}
 		return f
 	}
-	whole := func(f *frame) piece { return piece{frame: f, size: frameSize} }
-	a, b, c := frameOf(1, 2, 3, 4, 1, 2), frameOf(1, 2, 7, 8, 8, 8), frameOf(9)
+	a, b, c, d := frameOf(1, 2, 3, 4, 1, 2), frameOf(1, 2, 7, 8, 8, 8), frameOf(9), frameOf(11, 12, 13, 14, 15)
 	r := newRepetition(window)
 	for i, step := range []struct {
 		f    *frame
 		want float64
 		why  string
+		part int64 // of the frame; 0 for all
 	}{
-		{a, 1, "nothing was there before; what repeats within the frame does not count"},
-		{b, 0.5, "half of what the frame does not repeat itself was in the one before"},
-		{c, 1, "another"},
-		{a, 0, "all of it is in the window"},
-		{c, 0, "likewise"},
-		{c, 0, "likewise"},
-		{c, 0, "likewise"},
-		{c, 0, "likewise"},
-		{b, 1, "a copy beyond the window is new"},
-		{a, 0.5, "likewise, but for what another frame has had since"},
+		{f: a, want: 1, why: "nothing was there before; what repeats within the frame does not count"},
+		{f: b, want: 0.5, why: "half of what the frame does not repeat itself was in the one before"},
+		{f: c, want: 1, why: "another"},
+		{f: a, want: 0, why: "all of it is in the window"},
+		{f: c, want: 0, why: "likewise"},
+		{f: c, want: 0, why: "likewise"},
+		{f: c, want: 0, why: "likewise"},
+		{f: c, want: 0, why: "likewise"},
+		{f: b, want: 1, why: "a copy beyond the window is new"},
+		{f: a, want: 0.5, why: "likewise, but for what another frame has had since"},
+		{f: d, want: 1, part: 3500, why: "the beginning of another"},
+		{f: d, want: 0, part: 3500, why: "once more, although it is near: contents may begin alike, or be a copy of a small one"},
 	} {
-		if got := r.fresh(whole(step.f)); got != step.want {
+		if got := r.fresh(piece{frame: step.f, size: cmp.Or(step.part, frameSize)}); got != step.want {
 			t.Errorf("step %d: %f, want %f: %s", i, got, step.want, step.why)
 		}
 	}

@@ -3,6 +3,7 @@ package repack
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"hash"
 	"io"
@@ -11,13 +12,13 @@ import (
 )
 
 // A segment is the contents of one source layer in the spool. It is written by one
-// goroutine, then flushed, then read by many.
+// goroutine, then ended, then read by many.
 //
 // Contents alone decide where frames end, so that a layer that has again what another has, as
 // after a copy or a change of owners, has the same frames for it, which the spool keeps once.
 // A large content has frames of its own. Small ones share frames, one of which ends when
-// it is half full and the digest of its last content says so: wherever such a run begins,
-// its frames are soon those of before.
+// it has some and the digest of the last one says so: wherever such a run begins, its frames
+// are soon those of before.
 type segment struct {
 	spool *spool
 	ctx   context.Context
@@ -32,8 +33,11 @@ type segment struct {
 const (
 	// largeContent is the size, in bytes, from which on a content has frames of its own.
 	largeContent = 64 << 10
-	// endOneOf is how many contents, about, a small frame has after it could have ended.
-	endOneOf = 8
+	// A frame of small contents has at least smallFrameLeast bytes, and after these about
+	// smallFrameMore. If that were much less, runs that begin differently would seldom
+	// have an end in common.
+	smallFrameLeast = frameSize / 4
+	smallFrameMore  = frameSize / 4
 )
 
 // A smallFrame is a frame of several contents, while it is being filled.
@@ -61,7 +65,7 @@ func (g *segment) content(size int64, sum hash.Hash) (offset int64, w io.Writer,
 	if g.small == nil {
 		g.small = &smallFrame{g.reserve(1), g.spool.buffer(), sha256.New()}
 	}
-	return int64(g.small.slot)*frameSize + int64(len(*g.small.buf)), &smallWriter{g: g, left: size, sum: sum}, nil
+	return int64(g.small.slot)*frameSize + int64(len(*g.small.buf)), &smallWriter{g: g, left: size, size: size, sum: sum}, nil
 }
 
 // reserve makes room for n frames, and returns which the first one is.
@@ -76,6 +80,7 @@ func (g *segment) reserve(n int) int {
 type smallWriter struct {
 	g    *segment
 	left int64
+	size int64
 	sum  hash.Hash
 }
 
@@ -90,7 +95,8 @@ func (w *smallWriter) Write(p []byte) (int, error) {
 	}
 	sum := w.sum.Sum(nil)
 	f.sums.Write(sum)
-	if len(*f.buf) >= frameSize/2 && sum[0]%endOneOf == 0 {
+	chance := uint64(binary.BigEndian.Uint32(sum))
+	if len(*f.buf) >= smallFrameLeast && chance*smallFrameMore < uint64(w.size)<<32 {
 		return len(p), w.g.endSmall()
 	}
 	return len(p), nil
@@ -157,14 +163,15 @@ func (g *segment) emit(slot int, buf *[]byte, key frameKey) error {
 }
 
 // end stores what is left, if nothing went wrong before, and waits for the frames that this
-// segment was the first to have: also after an error they use the file.
+// segment was the first to have: also after an error they use the file. That one of those is not
+// there counts more than the error: nobody may take it for kept.
 func (g *segment) end(err error) error {
 	if err == nil && g.small != nil {
 		err = g.endSmall()
 	}
 	g.wait.Wait()
-	if err == nil {
-		err = g.err
+	if g.err != nil {
+		return g.err
 	}
 	return err
 }

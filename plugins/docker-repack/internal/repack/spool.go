@@ -14,7 +14,7 @@ import (
 	"github.com/dockerfactory/dockerfactory/shared/fault"
 )
 
-// frameSize is how much content one frame of the spool holds. Small frames cost
+// frameSize is how much content one frame of the spool holds at most. Small frames cost
 // ratio, large ones decoding for nothing; ratio hardly grows beyond 1 MiB at the
 // level that is used.
 const frameSize = 1 << 20
@@ -70,6 +70,7 @@ type spool struct {
 
 // A frame is some contents, or a part of one, compressed together.
 type frame struct {
+	small  bool  // several contents
 	offset int64 // in the file
 	length int32 // compressed
 	raw    int32 // uncompressed
@@ -114,7 +115,7 @@ func (s *spool) frame(key frameKey) (f *frame, fresh bool) {
 	if f := s.known[key]; f != nil {
 		return f, false
 	}
-	f = &frame{}
+	f = &frame{small: key.small}
 	s.known[key] = f
 	s.all = append(s.all, f)
 	return f, true
@@ -154,13 +155,18 @@ func (s *spool) size() int64 {
 	return s.end
 }
 
-// A spoolReader reads contents out of segments; it keeps the last frame, because
-// the next content mostly starts where the last one ended. Not for concurrent use.
+// A spoolReader reads contents out of segments; it keeps the last frame of each kind, because
+// the next content mostly starts where the last one of its kind ended. Not for concurrent use.
 type spoolReader struct {
-	decoder *zstd.Decoder
-	frame   *frame
-	raw     []byte // of the frame
-	packed  []byte
+	decoder      *zstd.Decoder
+	small, large loaded
+	packed       []byte
+}
+
+// A loaded frame is there uncompressed.
+type loaded struct {
+	frame *frame
+	raw   []byte
 }
 
 func newSpoolReader() (*spoolReader, error) {
@@ -176,13 +182,14 @@ func (r *spoolReader) close() { r.decoder.Close() }
 // copy writes the n bytes at off of g to w.
 func (r *spoolReader) copy(w io.Writer, g *segment, off, n int64) error {
 	for n > 0 {
-		if err := r.load(g.spool, g.frames[off/frameSize]); err != nil {
+		raw, err := r.load(g.spool, g.frames[off/frameSize])
+		if err != nil {
 			return err
 		}
-		if off%frameSize >= int64(len(r.raw)) {
+		if off%frameSize >= int64(len(raw)) {
 			return io.ErrUnexpectedEOF
 		}
-		part := r.raw[off%frameSize:]
+		part := raw[off%frameSize:]
 		part = part[:min(int64(len(part)), n)]
 		if _, err := w.Write(part); err != nil {
 			return err
@@ -192,22 +199,26 @@ func (r *spoolReader) copy(w io.Writer, g *segment, off, n int64) error {
 	return nil
 }
 
-func (r *spoolReader) load(s *spool, f *frame) error {
-	if r.frame == f {
-		return nil
+func (r *spoolReader) load(s *spool, f *frame) ([]byte, error) {
+	l := &r.large
+	if f.small {
+		l = &r.small
+	}
+	if l.frame == f {
+		return l.raw, nil
 	}
 	if cap(r.packed) < int(f.length) {
 		r.packed = make([]byte, f.length)
 	}
 	r.packed = r.packed[:f.length]
-	r.frame = nil
+	l.frame = nil
 	if _, err := s.file.ReadAt(r.packed, f.offset); err != nil {
-		return fmt.Errorf("reading the spool: %w", err)
+		return nil, fmt.Errorf("reading the spool: %w", err)
 	}
 	var err error
-	if r.raw, err = r.decoder.DecodeAll(r.packed, r.raw[:0]); err != nil {
-		return fmt.Errorf("reading the spool: %w", err)
+	if l.raw, err = r.decoder.DecodeAll(r.packed, l.raw[:0]); err != nil {
+		return nil, fmt.Errorf("reading the spool: %w", err)
 	}
-	r.frame = f
-	return nil
+	l.frame = f
+	return l.raw, nil
 }
