@@ -84,7 +84,7 @@ func NewWriter(w io.Writer, o Options) (*Writer, error) {
 
 // Reset makes the writer what it was when it was new, for another frame.
 func (z *Writer) Reset(w io.Writer) {
-	z.pipeline.wait()
+	_ = z.pipeline.wait() // of what nobody wants any more
 	z.err, z.begun, z.closed = nil, false, false
 	z.history, z.start, z.gone, z.known = z.history[:0], 0, 0, nil
 	// An empty entry of a table is farther away than the window, or taken for a place that is compared.
