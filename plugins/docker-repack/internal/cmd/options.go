@@ -52,7 +52,9 @@ func (f *workFlags) parse(o *repack.Options) error {
 		return cliplugin.Usage(fmt.Errorf("--memory: %w", err))
 	}
 	// What is lent out is bounded by the work itself; the collector follows suit.
-	debug.SetMemoryLimit(o.Memory)
+	// What is lent out is bounded by the work itself; the collector follows suit. Huge pages
+	// take some more than it counts.
+	debug.SetMemoryLimit(o.Memory - o.Memory/16)
 	for _, s := range f.platforms {
 		p, err := image.ParsePlatformPattern(s)
 		if err != nil {
