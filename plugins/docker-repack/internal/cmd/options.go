@@ -51,7 +51,6 @@ func (f *workFlags) parse(o *repack.Options) error {
 	if o.Memory, err = repack.ParseMemory(f.memory); err != nil {
 		return cliplugin.Usage(fmt.Errorf("--memory: %w", err))
 	}
-	// What is lent out is bounded by the work itself; the collector follows suit.
 	// What is lent out is bounded by the work itself; the collector follows suit. Huge pages
 	// take some more than it counts.
 	debug.SetMemoryLimit(o.Memory - o.Memory/16)

@@ -140,8 +140,8 @@ func (f *deep) search(b []byte, base, s, end, low, least int) (length, distance,
 		f.touch(b, base, s)
 	}
 	v := load64(b, s)
-	l, spot := longAt(f.long, v, s+base)
-	d0, d1 := spot.to(l[0], s-low), spot.to(l[1], s-low)
+	l, here := longAt(f.long, v, s+base)
+	d0, d1 := here.to(l[0], s-low), here.to(l[1], s-low)
 	index, tag := rowOf(v)
 	row := &f.rows[index&(1<<rowBits-1)]
 	// The highest bit of each byte that is the tag, and now and then of another one.
@@ -170,7 +170,7 @@ func (f *deep) search(b []byte, base, s, end, low, least int) (length, distance,
 	}
 	*p = uint32(s + base)
 	row.put(tag, uint32(s+base))
-	l[1], l[0] = l[0], spot
+	l[1], l[0] = l[0], here
 	f.next = s + 1 + base
 	return length, distance, gained
 }

@@ -39,7 +39,7 @@ func (e *encoder) split(b *block) []block {
 		for i := range pieces[:len(pieces)-1] {
 			p, next := &pieces[i], &pieces[i+1]
 			if p.joined == 0 {
-				p.joined = p.and(&next.census)
+				p.joined = p.costWith(&next.census)
 			}
 			if saved := int64(p.cost+next.cost) - int64(p.joined); saved >= most {
 				best, most = i, saved
@@ -87,7 +87,7 @@ func (e *encoder) count(b *block) {
 	recent, literals, raw := e.recent, b.literals, 0
 	for i, s := range b.sequences {
 		if raw >= pieceSize {
-			p.cost = p.and(new(census))
+			p.cost = p.costWith(new(census))
 			e.pieces = append(e.pieces, piece{})
 			p, raw = &e.pieces[len(e.pieces)-1], 0
 		}
@@ -113,11 +113,11 @@ func (e *encoder) count(b *block) {
 	for _, c := range literals {
 		p.census[c]++
 	}
-	p.cost = p.and(new(census))
+	p.cost = p.costWith(new(census))
 }
 
-// and returns about what the symbols of two censuses take together, in parts of a bit.
-func (c *census) and(d *census) uint64 {
+// costWith returns about what the symbols of two censuses take together, in parts of a bit.
+func (c *census) costWith(d *census) uint64 {
 	sum := uint64(partCost)
 	for k, start := range alphabets[:4] {
 		var total uint32

@@ -43,8 +43,11 @@ func (o Options) Memory() int64 {
 	if o.Deep {
 		tables = rowBytes<<rowBits + 8<<longBits + 4<<fourBits
 	}
-	return int64(o.Window+o.slack()) + farBytes<<farBits(o.Window) + tables + 3<<20
+	return int64(o.Window+o.slack()) + farBytes<<farBits(o.Window) + tables + blocksMemory
 }
+
+// blocksMemory is about what the blocks under way take, in bytes: sequences, literals, output.
+const blocksMemory = 3 << 20
 
 // slack is what the history has room for beside the window.
 func (o Options) slack() int { return max(o.Window/4, 4*maxBlock) }
