@@ -3,6 +3,7 @@ package repack
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"strings"
 
 	"golang.org/x/sync/semaphore"
@@ -28,6 +29,10 @@ const (
 	// decoderMemory is what decompressing a zstd layer takes that has no larger window
 	// than most.
 	decoderMemory = 2 * (32 << 20)
+
+	// largeLoan is from what on the collector is run before bytes are lent again: by itself it
+	// notices only that the next borrower has allocated as much beside what the last one left.
+	largeLoan = 32 << 20
 )
 
 // A budget bounds what the stages of a run hold at the same time. It decides how
@@ -44,13 +49,18 @@ func newBudget(memory int64, entries int) *budget {
 }
 
 // borrow waits until n bytes are free; one that wants more than there is runs
-// alone. The caller calls giveBack.
+// alone. The caller calls giveBack when it refers to nothing of it any more.
 func (b *budget) borrow(ctx context.Context, n int64) (giveBack func(), err error) {
 	n = min(n, b.total)
 	if err := b.free.Acquire(ctx, n); err != nil {
 		return nil, context.Cause(ctx)
 	}
-	return func() { b.free.Release(n) }, nil
+	return func() {
+		if n >= largeLoan {
+			runtime.GC()
+		}
+		b.free.Release(n)
+	}, nil
 }
 
 // readingMemory is what reading a layer takes, as far as can be said before its

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"runtime"
+	"runtime/debug"
 	"testing"
 	"time"
 
@@ -35,6 +37,26 @@ func TestBudgetLendsNoMoreThanThereIs(t *testing.T) {
 		t.Errorf("something was lent beside: %v", err)
 	}
 	all()
+}
+
+// TestMemoryIsCollectedBeforeItIsLentAgain: else the next borrower would allocate as much
+// beside it.
+func TestMemoryIsCollectedBeforeItIsLentAgain(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // nobody else collects
+	b := newBudget(1000<<20, 0)
+	giveBack, err := b.borrow(t.Context(), largeLoan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := make([]byte, largeLoan)
+	gone := make(chan struct{})
+	runtime.AddCleanup(&table[0], func(int) { close(gone) }, 0)
+	giveBack()
+	select {
+	case <-gone:
+	case <-time.After(10 * time.Second):
+		t.Error("what was borrowed is still there")
+	}
 }
 
 func TestATreeLeavesLessToLend(t *testing.T) {
