@@ -65,7 +65,7 @@ reading the result back and comparing it. docker-repack reads no plain HTTP regi
 an unshaped ` + "`docker pull`" + ` with unpacking. "tree" says whether the root filesystem and config are those of the source, by ` + "`docker repack verify`" + `.`
 	limitNote  = "What an image's repacking takes, beside nothing but compressing its merged root filesystem with the zstd command line tool."
 	memoryNote = "Synthetic images of growing size: weights that hardly compress, sources that do, small files, copies, removed directories."
-	linksNote  = "`docker pull`, with unpacking, by an engine that has none of the layers, through a proxy that lets so many bits a second through.\n" +
+	linksNote  = "`docker pull`, with unpacking, by an engine that has none of the layers, on a filesystem of its own (ext4), through a proxy that lets so many bits a second through.\n" +
 		"The unnamed column is the multiple of ours; \"predicted\" is what `docker repack pull-time --deep` says, for containerd, a link without delay, and the rates below it.\n" +
 		"Of pulls the mean counts, since the engine begins layers in no order (docs/design/007), and of rates the fastest. Rates are measured between the pulls, with images that have nothing to do with the pulled one: one layer, nine, 10 000 entries, and 67 MB of text. \"CPU of others\"\n" +
 		"is the part of the processors that neither the engine had nor nobody: registry and proxy included."

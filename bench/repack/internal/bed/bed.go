@@ -115,6 +115,7 @@ func (b *Bed) Close() error {
 }
 
 func (b *Bed) clean() error {
+	b.unmountEngineDisk()
 	if err := os.RemoveAll(b.Scratch); err != nil {
 		return fmt.Errorf("emptying the scratch directory: %w", err)
 	}

@@ -31,7 +31,7 @@ type engine struct {
 }
 
 func (b *Bed) startEngine(ctx context.Context, tools map[string]string) (*engine, error) {
-	dir, err := b.Work("engine")
+	dir, err := b.mountEngineDisk(ctx)
 	if err != nil {
 		return nil, err
 	}
