@@ -35,7 +35,7 @@ func (b *Bed) mountEngineDisk(ctx context.Context) (string, error) {
 		_, err := measure.Run(ctx, measure.Command{Argv: argv, Env: b.Env(b.Scratch), Stdout: &out})
 		return strings.TrimSpace(out.String()), err
 	}
-	if _, err := run("mkfs.ext4", "-q", image); err != nil {
+	if _, err := run("mkfs.ext4", "-q", "-O", "has_journal", image); err != nil {
 		return "", fmt.Errorf("making the engine's disk: %w", err)
 	}
 	device, err := run("losetup", "--find", "--show", "--direct-io=on", image)
