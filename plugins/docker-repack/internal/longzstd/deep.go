@@ -6,13 +6,13 @@ import "math/bits"
 // ones of each row of a table, told apart by a byte of their hash. Of the matches that
 // begin within three bytes it takes the best.
 type deep struct {
-	rows    []row                   // by five bytes
-	long    *[1 << longBits][2]spot // by eight, which may be farther away
-	four    []uint32                // by four, which have to be near
-	recent  [3]int                  // distances
-	next    int                     // position of the first byte that is in no table
-	touched int                     // position of the first byte whose rows may not be in the cache
-	ahead   uint64                  // something that depends on what was touched
+	rows    []row                    // by five bytes
+	eight   *[1 << eightBits][2]spot // by eight, which may be farther away
+	four    []uint32                 // by four, which have to be near
+	recent  [3]int                   // distances
+	next    int                      // position of the first byte that is in no table
+	touched int                      // position of the first byte whose rows may not be in the cache
+	ahead   uint64                   // something that depends on what was touched
 }
 
 // A row is a line of the cache: the last positions with one hash, in a ring.
@@ -25,8 +25,9 @@ const (
 	rowSize  = 12
 	rowBytes = 64
 	// Logarithms of the sizes of the tables.
-	rowBits  = 18
-	fourBits = 15
+	rowBits   = 18
+	eightBits = 18
+	fourBits  = 15
 	// deepEnough is the length of a match than which no better one is looked for.
 	deepEnough = 256
 	// touchAhead is how many positions are touched at once.
@@ -39,12 +40,16 @@ const (
 )
 
 func newDeep() *deep {
-	return &deep{rows: huge(make([]row, 1<<rowBits)), long: newLong(), four: make([]uint32, 1<<fourBits)}
+	return &deep{
+		rows:  huge(make([]row, 1<<rowBits)),
+		eight: (*[1 << eightBits][2]spot)(huge(make([][2]spot, 1<<eightBits))),
+		four:  make([]uint32, 1<<fourBits),
+	}
 }
 
 func (f *deep) reset() {
 	clear(f.rows)
-	clear(f.long[:])
+	clear(f.eight[:])
 	clear(f.four)
 	f.recent = [3]int{1, 4, 8}
 	f.next, f.touched = 0, 0
@@ -60,6 +65,12 @@ func (f *deep) used(distance int) {
 	}
 }
 
+// eightAt returns the entry for eight bytes, and what stands for them at a position.
+func (f *deep) eightAt(v uint64, position int) (*[2]spot, spot) {
+	h := v * eightPrime
+	return &f.eight[h>>(64-eightBits)], spot(position)<<tagBits | spot(h>>(64-eightBits-tagBits))&(1<<tagBits-1)
+}
+
 func fourOf(v uint64) uint32 { return uint32(v) * 2654435761 >> (32 - fourBits) }
 
 func rowOf(v uint64) (index int, tag uint64) {
@@ -72,7 +83,7 @@ func (f *deep) insert(b []byte, base, i int) {
 	v := load64(b, i)
 	index, tag := rowOf(v)
 	f.rows[index&(1<<rowBits-1)].put(tag, uint32(i+base))
-	l, at := longAt(f.long, v, i+base)
+	l, at := f.eightAt(v, i+base)
 	l[1], l[0] = l[0], at
 	f.four[fourOf(v)] = uint32(i + base)
 }
@@ -103,7 +114,7 @@ func (f *deep) touch(b []byte, base, i int) {
 		v := load64(b, from)
 		index, _ := rowOf(v)
 		x += f.rows[index&(1<<rowBits-1)].low
-		l, _ := longAt(f.long, v, 0)
+		l, _ := f.eightAt(v, 0)
 		x += uint64(l[0])
 	}
 	f.ahead = x
@@ -140,7 +151,7 @@ func (f *deep) search(b []byte, base, s, end, low, least int) (length, distance,
 		f.touch(b, base, s)
 	}
 	v := load64(b, s)
-	l, here := longAt(f.long, v, s+base)
+	l, here := f.eightAt(v, s+base)
 	d0, d1 := here.to(l[0], s-low), here.to(l[1], s-low)
 	index, tag := rowOf(v)
 	row := &f.rows[index&(1<<rowBits-1)]

@@ -49,10 +49,12 @@ type near struct {
 type spot uint32
 
 const (
-	longBits  = 18
-	shortBits = 16
+	longBits  = 19
+	shortBits = 17
 	spotBits  = 27
 	tagBits   = 32 - spotBits
+	// eightPrime spreads eight bytes.
+	eightPrime = 0xcf1bbcdcb7a56463
 	// skip is how fast it gets tired of looking where nothing is found: by one byte
 	// for so many.
 	skip = 7
@@ -64,7 +66,7 @@ const (
 )
 
 func newNear() *near {
-	return &near{long: newLong(), short: new([1 << shortBits]spot), recent: [2]int{1, 4}}
+	return &near{long: (*[1 << longBits][2]spot)(huge(make([][2]spot, 1<<longBits))), short: new([1 << shortBits]spot), recent: [2]int{1, 4}}
 }
 
 func (f *near) reset() {
@@ -79,14 +81,10 @@ func (f *near) used(distance int) {
 	}
 }
 
-func newLong() *[1 << longBits][2]spot {
-	return (*[1 << longBits][2]spot)(huge(make([][2]spot, 1<<longBits)))
-}
-
 // longAt returns the entry for eight bytes, and what stands for them at a position.
-func longAt(table *[1 << longBits][2]spot, v uint64, position int) (*[2]spot, spot) {
-	h := v * 0xcf1bbcdcb7a56463
-	return &table[h>>(64-longBits)], spot(position)<<tagBits | spot(h>>(64-longBits-tagBits))&(1<<tagBits-1)
+func (f *near) longAt(v uint64, position int) (*[2]spot, spot) {
+	h := v * eightPrime
+	return &f.long[h>>(64-longBits)], spot(position)<<tagBits | spot(h>>(64-longBits-tagBits))&(1<<tagBits-1)
 }
 
 // shortAt is longAt for five bytes.
@@ -107,7 +105,7 @@ func (p spot) to(before spot, most int) int {
 // insert remembers what is at i.
 func (f *near) insert(b []byte, base, i int) {
 	v := load64(b, i)
-	l, at := longAt(f.long, v, i+base)
+	l, at := f.longAt(v, i+base)
 	l[1], l[0] = l[0], at
 	p, at := f.shortAt(v, i+base)
 	*p = at
@@ -144,7 +142,7 @@ func (f *near) find(b []byte, base, anchor, start, end, low int, out *block) int
 // end is 0 if there is none.
 func (f *near) look(b []byte, base, s, end, low int) match {
 	v := load64(b, s)
-	l, at := longAt(f.long, v, s+base)
+	l, at := f.longAt(v, s+base)
 	p, short := f.shortAt(v, s+base)
 	d0, d1, d2 := at.to(l[0], s-low), at.to(l[1], s-low), short.to(*p, s-low)
 	l[1], l[0] = l[0], at
@@ -180,7 +178,7 @@ func (f *near) later(b []byte, base int, m match, end, low int) match {
 	for step := 1; step <= 2 && s+step < end-9 && m.end-m.start < longEnough; step++ {
 		i := s + step
 		v := load64(b, i)
-		l, at := longAt(f.long, v, i+base)
+		l, at := f.longAt(v, i+base)
 		least := gain(m.end-m.start, m.distance) + 4*(i-m.start)
 		for _, e := range *l {
 			if d := at.to(e, i-low); d > step && load64(b, i-d) == v {
@@ -202,7 +200,7 @@ func (f *near) later(b []byte, base int, m match, end, low int) match {
 // cover remembers what begins from i on, up to stop: half of it in each table.
 func (f *near) cover(b []byte, base, i, stop int) {
 	for ; i+1 < stop; i += 2 {
-		l, at := longAt(f.long, load64(b, i), i+base)
+		l, at := f.longAt(load64(b, i), i+base)
 		l[1], l[0] = l[0], at
 		p, at := f.shortAt(load64(b, i+1), i+1+base)
 		*p = at

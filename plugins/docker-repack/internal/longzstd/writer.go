@@ -41,7 +41,7 @@ type finder interface {
 func (o Options) Memory() int64 {
 	tables := int64(8<<longBits + 4<<shortBits)
 	if o.Deep {
-		tables = rowBytes<<rowBits + 8<<longBits + 4<<fourBits
+		tables = rowBytes<<rowBits + 8<<eightBits + 4<<fourBits
 	}
 	return int64(o.Window+o.slack()) + farBytes<<farBits(o.Window) + tables + blocksMemory
 }

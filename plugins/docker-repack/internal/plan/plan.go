@@ -16,9 +16,8 @@ const (
 	EngineLayers = 125
 	// DefaultMaxLayers leaves room for images that are built on top of the result.
 	DefaultMaxLayers = 100
-	// smallTier is the part of a layer that a tier must fill to have a layer of its
-	// own.
-	smallTier = 1.0 / 50
+	// least is the part of a layer that a shelf must fill to have a layer of its own.
+	least = 1.0 / 50
 )
 
 // Options of [Make].
@@ -113,7 +112,7 @@ func (p *Plan) lay(units []*Unit, target float64) []Layer {
 	return []Layer{{Units: slices.Clone(units)}}
 }
 
-// divide cuts each tier on its own, unless it is too small for that. There are so
+// divide cuts each shelf on its own, unless it is too small for that. There are so
 // many layers below.
 func divide(all []*Unit, target float64, below int) []Layer {
 	seq := slices.Clone(all)
@@ -123,8 +122,8 @@ func divide(all []*Unit, target float64, below int) []Layer {
 	for start := 0; start < len(seq); {
 		end, size := start, 0.0
 		for end < len(seq) {
-			next, more := tier(seq, end)
-			if size >= target*smallTier && (more >= target*smallTier || next < len(seq)) {
+			next, more := shelved(seq, end)
+			if size >= target*least && (more >= target*least || next < len(seq)) {
 				break
 			}
 			end, size = next, size+more
@@ -142,9 +141,9 @@ func divide(all []*Unit, target float64, below int) []Layer {
 	return out
 }
 
-// tier returns where the tier that begins at start ends, and its cost.
-func tier(seq []*Unit, start int) (end int, cost float64) {
-	for end = start; end < len(seq) && seq[end].Group.Tier == seq[start].Group.Tier; end++ {
+// shelved returns where the shelf that begins at start ends, and its cost.
+func shelved(seq []*Unit, start int) (end int, cost float64) {
+	for end = start; end < len(seq) && seq[end].shelf() == seq[start].shelf(); end++ {
 		cost += seq[end].Cost
 	}
 	return end, cost

@@ -67,6 +67,7 @@ func (p *Plan) Settle(ends []End) (next *Plan, was []int) {
 	pools := p.pools(ends, written)
 	for {
 		next.Layers, was = nil, nil
+		var scraps []*Unit // too little for a layer; the top one waits, and takes the last of them
 		for i, l := range p.Layers {
 			if !l.Waits {
 				next.Layers, was = append(next.Layers, written[i]), append(was, i)
@@ -74,8 +75,9 @@ func (p *Plan) Settle(ends []End) (next *Plan, was []int) {
 			if i < len(p.Layers)-1 && p.Layers[i+1].section == l.section {
 				continue
 			}
-			pool := pools[l.section]
-			if len(pool) == 0 && i < len(p.Layers)-1 {
+			pool := slices.Concat(scraps, pools[l.section])
+			if scraps = nil; i < len(p.Layers)-1 && cost(pool) < next.target*least {
+				scraps = pool
 				continue
 			}
 			for _, rest := range cut(pool, next.target, next.target*aimAgain, next.Len()) {

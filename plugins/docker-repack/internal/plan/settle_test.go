@@ -85,11 +85,18 @@ func TestSettleProperties(t *testing.T) {
 			if len(l.Units) == 0 {
 				t.Fatalf("layer %d is empty", i)
 			}
+			strays := 0.0 // scraps of lower sections
 			for _, u := range l.Units {
-				if seen[u] || sections[u] != l.section {
-					t.Fatal("a unit is there twice, or in another section")
+				if seen[u] || sections[u] > l.section {
+					t.Fatal("a unit is there twice, or in a lower section")
 				}
 				seen[u] = true
+				if sections[u] < l.section {
+					strays += u.Cost
+				}
+			}
+			if strays > p.target*least*float64(l.section) {
+				t.Fatalf("layer %d has %f of lower sections, the target %f", i, strays, p.target)
 			}
 		}
 		if len(seen) != len(all) {

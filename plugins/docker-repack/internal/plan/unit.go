@@ -33,6 +33,7 @@ type Unit struct {
 	Group Group
 
 	name    string  // the first of the names
+	heft    int     // of its group on its shelf
 	head    *Unit   // of the family that the unit is in, or nil for none
 	bundled []*Unit // that this one stands for while layers are cut
 }
@@ -138,6 +139,7 @@ func Units(tree *layer.Tree, estimate Estimator, window int64, group Grouper) []
 			u.Cost += headerCost + float64(len(e.Path))/2
 		}
 	}
+	weigh(out)
 	return out
 }
 
