@@ -56,7 +56,8 @@ there and has been compared. An archive that is DEST is written anew.
 
 Of several layers, the two lowest are smaller than --target-size: a third of it, and
 two thirds. Engines download three at a time; so one is there after the other, and
-unpacking need not wait for three at once.
+unpacking need not wait for three at once. Small files of packages, which take the
+longest to unpack, are in the lowest layers, and what is no package's is on top.
 
 Layers are zstd, which engines before Docker 23 do not read; into docker-archive://
 and into such engines they are gzip. Engines without the containerd image store
