@@ -15,7 +15,7 @@ const (
 	limit    = 1.05
 	aim      = 1.2
 	aimAgain = 1.1
-	// slack is how far from their full size the layers of a tier may be, all of them,
+	// slack is how far from their full size the layers of a shelf may be, all of them,
 	// so that they are even.
 	slack = 0.04
 	// reach is how far from its share of the whole a layer may end, to either side,

@@ -64,7 +64,7 @@ func (p *Plan) Stats() Stats {
 }
 
 // Make divides what of the tree's units is not kept among layers of about the
-// target size, all of a tier of about one size, but for the lowest of the image.
+// target size, all of a shelf of about one size, but for the lowest of the image.
 func Make(tree *layer.Tree, all []*Unit, opts Options) *Plan {
 	if opts.MaxLayers == 0 {
 		opts.MaxLayers = DefaultMaxLayers
